@@ -1,0 +1,56 @@
+"""Build of the C extensions; metadata is in pyproject.toml.
+
+All C sources below csrc/ become ``gradiverse._core``; csrc/io becomes
+``gradiverse._h5``. ``GV_NO_EXT=1`` leaves both out (used when only the Python
+metadata of a development tree is to be installed).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "tools"))
+
+import buildc
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+def extensions():
+    """The extensions whose sources exist in this tree."""
+    if buildc.enabled("GV_NO_EXT"):
+        return []
+    folders = {"_core": (*buildc.ENGINE, "pymod"), "_h5": ("io",)}
+    found = {name: buildc.sources(dirs) for name, dirs in folders.items()}
+    return [
+        Extension(f"gradiverse.{name}", [str(f) for f in files])
+        for name, files in found.items()
+        if files
+    ]
+
+
+class BuildExt(build_ext):
+    """Hands each extension to the incremental builder."""
+
+    def build_extensions(self):
+        """Compile and link every extension; one readable line on failure."""
+        try:
+            for ext in self.extensions:
+                self.build_extension(ext)
+        except buildc.BuildError as error:
+            raise SystemExit(f"gradiverse: {error}") from None
+
+    def build_extension(self, ext):
+        """Compile and link one extension."""
+        inplace = bool(self.inplace or getattr(self, "editable_mode", False))
+        if ext.name == "gradiverse._h5":
+            libraries = [buildc.find_hdf5()]
+        else:
+            libraries = [buildc.find_blas(inplace), buildc.find_fftw()]
+        builder = buildc.Builder(libraries, python=True)
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        with builder.lock():
+            objects = builder.compile([Path(s).resolve() for s in ext.sources])
+            builder.link(objects, target)
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
