@@ -29,12 +29,16 @@ def extensions():
 
 
 class BuildExt(build_ext):
-    """Hands each extension to the incremental builder."""
+    """Hands each extension to the incremental builder.
 
-    def build_extensions(self):
+    In-place and editable builds are linked straight into the source package, with
+    a run path that reaches the OpenBLAS of the active environment.
+    """
+
+    def run(self):
         """Compile and link every extension; one readable line on failure."""
         try:
-            for ext in self.extensions:
+            for ext in self.extensions or ():
                 self.build_extension(ext)
         except buildc.BuildError as error:
             raise SystemExit(f"gradiverse: {error}") from None
@@ -47,7 +51,11 @@ class BuildExt(build_ext):
         else:
             libraries = [buildc.find_blas(inplace), buildc.find_fftw()]
         builder = buildc.Builder(libraries, python=True)
-        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        if inplace:
+            file = self.get_ext_filename(ext.name)
+            target = buildc.ROOT / "python" / file
+        else:
+            target = Path(self.get_ext_fullpath(ext.name)).resolve()
         with builder.lock():
             objects = builder.compile([Path(s).resolve() for s in ext.sources])
             builder.link(objects, target)
