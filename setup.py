@@ -46,16 +46,16 @@ class BuildExt(build_ext):
     def build_extension(self, ext):
         """Compile and link one extension."""
         inplace = bool(self.inplace or getattr(self, "editable_mode", False))
+        file = self.get_ext_filename(ext.name)
+        folder = buildc.ROOT / "python" if inplace else Path(self.build_lib).resolve()
+        target = folder / file
         if ext.name == "gradiverse._h5":
             libraries = [buildc.find_hdf5()]
         else:
-            libraries = [buildc.find_blas(inplace), buildc.find_fftw()]
+            stays = inplace or buildc.enabled("GV_SANITIZE")
+            blas = buildc.find_blas(target.parent if stays else None)
+            libraries = [blas, buildc.find_fftw()]
         builder = buildc.Builder(libraries, python=True)
-        if inplace:
-            file = self.get_ext_filename(ext.name)
-            target = buildc.ROOT / "python" / file
-        else:
-            target = Path(self.get_ext_fullpath(ext.name)).resolve()
         with builder.lock():
             objects = builder.compile([Path(s).resolve() for s in ext.sources])
             builder.link(objects, target)

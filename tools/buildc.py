@@ -160,10 +160,12 @@ def find_hdf5():
     )
 
 
-def find_blas(inplace):
+def find_blas(folder=None):
     """BLAS and LAPACK: the PyPI wheel, or what GV_BLAS_DIR and GV_BLAS_LIB name.
 
-    The wheel's symbols carry the prefix ``scipy_``, passed on as GV_BLAS_PREFIX.
+    The wheel's symbols carry the prefix ``scipy_``, passed on as GV_BLAS_PREFIX. Its
+    library is reached as a neighbour in site-packages and, for a result that stays in
+    ``folder`` of this tree, by the path from there to the active environment.
     """
     directory, name = os.environ.get("GV_BLAS_DIR"), os.environ.get("GV_BLAS_LIB")
     if directory or name:
@@ -189,12 +191,11 @@ def find_blas(inplace):
     lib.link = [f"-L{wheel.get_lib_dir()}", f"-l{wheel.get_library()}"]
     tail = Path("scipy_openblas32") / "lib"
     lib.rpath = [f"{origin()}/../{tail}"]
-    if inplace:
+    if folder is not None:
         site = Path(sysconfig.get_path("platlib")) / tail
         if not site.is_dir():
             site = Path(wheel.get_lib_dir())
-        here = ROOT / "python" / "gradiverse"
-        lib.rpath.append(f"{origin()}/{os.path.relpath(site, here)}")
+        lib.rpath.append(f"{origin()}/{os.path.relpath(site, folder)}")
     return lib
 
 
