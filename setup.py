@@ -22,7 +22,9 @@ def extensions():
     folders = {"_core": (*buildc.ENGINE, "pymod"), "_h5": ("io",)}
     found = {name: buildc.sources(dirs) for name, dirs in folders.items()}
     return [
-        Extension(f"gradiverse.{name}", [str(f) for f in files])
+        Extension(
+            f"gradiverse.{name}", [str(f.relative_to(buildc.ROOT)) for f in files]
+        )
         for name, files in found.items()
         if files
     ]
@@ -57,7 +59,7 @@ class BuildExt(build_ext):
             libraries = [blas, buildc.find_fftw()]
         builder = buildc.Builder(libraries, python=True)
         with builder.lock():
-            objects = builder.compile([Path(s).resolve() for s in ext.sources])
+            objects = builder.compile([buildc.ROOT / s for s in ext.sources])
             builder.link(objects, target)
 
 
