@@ -1,0 +1,199 @@
+"""The published conditional-mean Gaussian process, kernel by kernel.
+
+N control years of T daily rates y_i, mean m, sample covariance S (divisor N - 1) with
+eigenpairs (λ_j, v_j).  Kernels, with k = 2 components:
+
+ml       Σ_{j≤k} λ_j v_j v_jᵀ + a² exp(-(t-t')²/2ℓ²) + σ² I, (a, ℓ, σ) by maximum
+         likelihood over the N years (the text of the third preprint version)
+ppca     Σ_{j≤k} (λ_j - s2) v_j v_jᵀ + s2 I, s2 = Σ_{j>k} λ_j / (T - k)
+sklearn  as ppca with s2 = Σ_{j>k} λ_j / (min(N, T) - k), scikit-learn's convention
+sample   S + diag(m/d): the full sample covariance, made invertible by count noise
+
+The year's own weeks before the onset enter by conditioning.  Cells are independent, as
+published: a sum over cells adds their variances.  ``errors="diagonal"`` also drops
+the covariance between weeks, which is what was published; ``"full"`` keeps it.
+"""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ._common import CellwiseModel, condition, merge_given
+
+COVARIANCES = ("ml", "sample", "ppca", "sklearn")
+
+
+def components(rates, k):
+    """Mean, S, eigenvalues (descending) and eigenvectors of (N, T) daily rates."""
+    mean = rates.mean(axis=0)
+    residual = rates - mean
+    S = residual.T @ residual / (len(rates) - 1)
+    value, vector = np.linalg.eigh(S)
+    return mean, S, np.clip(value[::-1], 0.0, None), vector[:, ::-1]
+
+
+def pca_kernel(value, vector, k):
+    """Σ_{j≤k} λ_j v_j v_jᵀ (singular)."""
+    return (vector[:, :k] * value[:k]) @ vector[:, :k].T
+
+
+def discarded_noise(value, n_years, k, convention):
+    """The isotropic variance s2 of the discarded components.
+
+    ``"ppca"`` divides by T - k, ``"sklearn"`` by min(N, T) - k.
+    """
+    T = len(value)
+    divisor = T - k if convention == "ppca" else min(n_years, T) - k
+    return value[k:].sum() / divisor
+
+
+def ml_objective(theta, base, scatter, n_years, square):
+    """Negative log likelihood (no constant) and its gradient in log (a, ℓ, σ).
+
+    ½ [N log|K| + tr(K⁻¹ S_c)], S_c the scatter matrix Σ (y-m)(y-m)ᵀ.
+    """
+    a2, l2, s2 = np.exp(2.0 * theta)
+    smooth = a2 * np.exp(-0.5 * square / l2)
+    K = base + smooth
+    K[np.diag_indices_from(K)] += s2
+    try:
+        chol = np.linalg.cholesky(K)
+    except np.linalg.LinAlgError:
+        return 1e25, np.zeros(3)
+    inverse = np.linalg.solve(chol, np.eye(len(K)))
+    inverse = inverse.T @ inverse
+    weighted = inverse @ scatter
+    value = n_years * np.log(np.diag(chol)).sum() + 0.5 * np.trace(weighted)
+    G = 0.5 * (n_years * inverse - weighted @ inverse)
+    by_a = 2.0 * np.sum(G * smooth)
+    by_l = np.sum(G * smooth * square) / l2
+    by_s = 2.0 * s2 * np.trace(G)
+    return value, np.array([by_a, by_l, by_s])
+
+
+def fit_ml(base, scatter, n_years, t, poisson):
+    """(a, ℓ, σ) that maximise the likelihood, best of several starts.
+
+    Parameters
+    ----------
+    base : (T, T) PCA part of the kernel
+    scatter : (T, T) Σ (y - m)(y - m)ᵀ
+    t : (T,) period numbers
+    poisson : float, mean count variance of a daily rate; a start for σ²
+
+    Returns
+    -------
+    a, ℓ, σ : floats;  value : float, the objective
+    """
+    square = (t[:, None] - t[None, :]) ** 2.0
+    # One divisor for both terms: the difference is a sum of discarded eigenvalues and
+    # cannot turn negative.
+    left = np.trace(scatter / max(n_years - 1, 1) - base) / len(t)
+    scale = np.sqrt(max(left, 0.05 * np.trace(scatter) / n_years / len(t), 1e-300))
+    floor = np.log(scale) - 9.0
+    bounds = [(floor, floor + 14.0), (np.log(0.05), np.log(4.0 * len(t))),
+              (floor, floor + 14.0)]
+    noise = np.clip(np.sqrt(poisson), 0.2 * scale, scale)
+    best = None
+    for length in (0.7, 2.0, 6.0):
+        start = np.log([0.7 * scale, length, noise])
+        found = minimize(
+            ml_objective, start, args=(base, scatter, n_years, square), jac=True,
+            method="L-BFGS-B", bounds=bounds, options={"maxiter": 200},
+        )
+        if best is None or found.fun < best.fun:
+            best = found
+    return (*np.exp(best.x), best.fun)
+
+
+class CGPModel(CellwiseModel):
+    """Conditional-mean Gaussian process of the publication.
+
+    Parameters
+    ----------
+    covariance : "ml", "sample", "ppca" or "sklearn"
+    errors : "full" or "diagonal"
+    components : int, default 2
+
+    Notes
+    -----
+    Years are not extrapolated: the mean over control years is the expectation before
+    conditioning, without a trend and without the error of the mean.
+    """
+
+    needs = 3
+    label = "cgp"
+
+    def __init__(self, covariance="ml", errors="full", components=2):
+        if covariance not in COVARIANCES:
+            raise ValueError(f"covariance must be one of {COVARIANCES}, got {covariance!r}")
+        if errors not in ("full", "diagonal"):
+            raise ValueError(f"errors must be 'full' or 'diagonal', got {errors!r}")
+        if int(components) != components or components < 1:
+            raise ValueError(f"components must be a positive integer, got {components!r}")
+        self.covariance, self.errors, self.components = covariance, errors, int(components)
+
+    def _fit_cell(self, rates, years, days):
+        N, T = rates.shape
+        k = min(self.components, N - 2)
+        mean, S, value, vector = components(rates, k)
+        poisson = np.maximum(mean, 0.5 / days.sum()) / days.mean(axis=0)
+        state = {"mean": mean, "eigenvalues": value, "components": k, "fit": None,
+                 "poisson": poisson}
+        if value[0] <= 1e-12 * max(mean.max(), 1e-12) ** 2 or k < 1:
+            state["kernel"] = S + np.diag(poisson)
+            state["fallback"] = True
+            return state
+        base = pca_kernel(value, vector, k)
+        if self.covariance == "sample":
+            kernel = S + np.diag(poisson)
+        elif self.covariance == "ml":
+            a, ell, sigma, _ = fit_ml(
+                base, S * (N - 1), N, self.weeks.astype(float), poisson.mean()
+            )
+            gap = self.weeks[:, None] - self.weeks[None, :]
+            kernel = base + a**2 * np.exp(-0.5 * (gap / ell) ** 2)
+            kernel = kernel + sigma**2 * np.eye(T)
+            state["fit"] = {"a": a, "ell": ell, "sigma": sigma}
+        else:
+            s2 = discarded_noise(value, N, k, self.covariance)
+            s2 = max(s2, 1e-9 * value[0])
+            kernel = pca_kernel(np.maximum(value - s2, 0.0), vector, k) + s2 * np.eye(T)
+        state["kernel"] = kernel
+        return state
+
+    def _after_fit(self):
+        low, fallback, fewer = [], 0, 0
+        for cell, state in zip(self.cells, self.states, strict=True):
+            if state is None:
+                continue
+            fallback += "fallback" in state
+            fewer += state["components"] < self.components
+            fitted = np.diag(state["kernel"]).mean()
+            if "fallback" not in state and fitted < 0.999 * state["poisson"].mean():
+                low.append(str(cell[0] if cell[1] is None else cell))
+        if low:
+            self.warnings.append(
+                f"cgp: the fitted variance is below the Poisson variance of the counts in "
+                f"{len(low)} cell(s): {', '.join(low[:5])}{' ...' if len(low) > 5 else ''};"
+                " their intervals are too narrow."
+            )
+        if fallback:
+            self.notes.append(
+                f"cgp: {fallback} cell(s) without variation between years get Poisson "
+                "noise in place of a fitted kernel."
+            )
+        if fewer:
+            self.notes.append(
+                f"cgp: {fewer} cell(s) have too few years for {self.components} "
+                "components and use fewer (at most N - 2)."
+            )
+
+    def _predict_cell(self, state, x, given, year, days):
+        usable = given & np.isfinite(x)
+        mean, cov = condition(
+            state["kernel"], state["mean"], np.flatnonzero(usable), x[usable]
+        )
+        mean, cov = merge_given(mean, cov, given, usable)
+        if self.errors == "diagonal":
+            cov = np.diag(np.diag(cov))
+        return mean, cov, state["mean"], np.sqrt(np.diag(state["kernel"]))
