@@ -20,13 +20,14 @@ def extensions():
     if buildc.enabled("GV_NO_EXT"):
         return []
     folders = {"_core": (*buildc.ENGINE, "pymod"), "_h5": ("io",)}
-    found = {name: buildc.sources(dirs) for name, dirs in folders.items()}
+    # the last folder holds the module's own file; without it there is nothing to load
+    present = {n: dirs for n, dirs in folders.items() if buildc.sources(dirs[-1:])}
+    found = {name: buildc.sources(dirs) for name, dirs in present.items()}
     return [
         Extension(
             f"gradiverse.{name}", [str(f.relative_to(buildc.ROOT)) for f in files]
         )
         for name, files in found.items()
-        if files
     ]
 
 
