@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -297,9 +298,33 @@ class Builder:
         if subprocess.run(command).returncode != 0:
             partial.unlink(missing_ok=True)
             raise BuildError(f"linking {target.name} failed")
+        if shared and (missing := self._undefined(partial)):
+            partial.unlink()
+            raise BuildError(f"{target.name}: no definition of {', '.join(missing)}")
         os.replace(partial, target)
         stamp.write_text(key)
         return True
+
+    def archive(self, objects, name):
+        """Collect ``objects`` in a static library, if out of date; return its path."""
+        target = self.folder / name
+        listing = target.with_suffix(".list")
+        content = "\n".join(map(str, objects))
+        newest = max((o.stat().st_mtime_ns for o in objects), default=0)
+        if target.exists() and listing.exists() and listing.read_text() == content:
+            if target.stat().st_mtime_ns >= newest:
+                return target
+        target.unlink(missing_ok=True)
+        subprocess.run(["ar", "rcs", str(target), *map(str, objects)], check=True)
+        listing.write_text(content)
+        return target
+
+    @staticmethod
+    def _undefined(library):
+        """Names of ours that a shared library wants and nothing defines."""
+        words = ["nm", "-u", str(library)]
+        listing = subprocess.run(words, capture_output=True, text=True).stdout
+        return sorted(set(re.findall(r"\bU _?(gv_\w+)", listing)))
 
     def _object(self, source):
         return self.folder / source.relative_to(ROOT).with_suffix(".o")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Build and run the C tests: every csrc/tests/*.c is one stand-alone program.
 
-Each program is linked against all objects of the engine except the Python module;
-it passes when it exits with 0. ``GV_SANITIZE=1`` builds and runs them sanitised,
+Each program is linked against a library of all objects but the Python module's; it
+passes when it exits with 0. ``GV_SANITIZE=1`` builds and runs them sanitised,
 ``--valgrind`` runs them under valgrind (memory errors and definite leaks fail).
 
 usage: tools/run_ctests.py [--valgrind] [NAME ...]
@@ -32,11 +32,12 @@ def build(names):
     libraries = [buildc.find_blas(folder), buildc.find_fftw()]
     builder = buildc.Builder(libraries, python=True)
     with builder.lock():
-        engine = builder.compile(buildc.sources(buildc.ENGINE))
+        objects = builder.compile(buildc.sources(buildc.ENGINE))
+        engine = builder.archive(objects, "libgradiverse.a")
         programs = []
         for source, test in zip(files, builder.compile(files), strict=True):
             program = folder / source.stem
-            builder.link([test, *engine], program, shared=False)
+            builder.link([test, engine], program, shared=False)
             programs.append(program)
     return programs
 
