@@ -121,6 +121,7 @@ struct gv_node {
     const gv_val *in;
     const int64_t *attr;
     gv_func *const *func;
+    const gv_type *type; /* (nout) */
     uint64_t hash;
     size_t scratch;
 };

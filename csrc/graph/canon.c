@@ -1,0 +1,194 @@
+/* Canonical copy of the live part of a graph: the form that is planned and cached. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "graph/program.h"
+
+extern const gv_op gv_op_input, gv_op_const, gv_op_stop_gradient, gv_op_matmul;
+
+struct copy {
+    const gv_graph *g;
+    gv_program *p;
+    gv_val *map;    /* old value -> canonical value */
+    uint8_t *state; /* per node: 0 unseen, 1 needed, 2 copied */
+    int *stack;
+};
+
+static gv_val follow(const gv_graph *g, const gv_val *map, gv_val v)
+{
+    for (;;) {
+        v = gv_graph_resolve(g, v);
+        if (map[v] != GV_NONE) return v;
+        const gv_node *n = gv_graph_node(g, v);
+        if (n->op != &gv_op_alias && n->op != &gv_op_stop_gradient) return v;
+        v = n->in[0];
+    }
+}
+
+static gv_status mark(struct copy *c, int nout, const gv_val *out)
+{
+    int top = 0;
+    const gv_graph *g = c->g;
+    for (int i = 0; i < nout; i++) {
+        gv_val v = follow(g, c->map, out[i]);
+        int k = g->val_node[v];
+        if (c->map[v] == GV_NONE && !c->state[k]) {
+            c->state[k] = 1;
+            c->stack[top++] = k;
+        }
+    }
+    while (top) {
+        const gv_node *n = g->node[c->stack[--top]];
+        if (n->op == &gv_op_input)
+            return gv_fail(GV_ERR_VALUE,
+                           "a result depends on a placeholder that is not among the inputs%s%s",
+                           n->line >= 0 ? "; made at " : "", gv_graph_line(g, n));
+        for (int i = 0; i < n->nin; i++) {
+            gv_val v = follow(g, c->map, n->in[i]);
+            int k = g->val_node[v];
+            if (c->map[v] != GV_NONE || c->state[k]) continue;
+            c->state[k] = 1;
+            c->stack[top++] = k;
+        }
+    }
+    return GV_OK;
+}
+
+/* A transposed operand of a real matrix product is read as it lies. */
+static gv_val absorb_transpose(gv_graph *g, gv_val v, int64_t *flag)
+{
+    const gv_node *n = gv_graph_node(g, v);
+    if (n->op == &gv_op_transpose && n->nattr == 3 && n->attr[1] == 1 && n->attr[2] == 0) {
+        *flag = !*flag;
+        return n->in[0];
+    }
+    return v;
+}
+
+static gv_val emit_simplified(gv_graph *g, const gv_node *node, gv_val *in)
+{
+    if (node->op == &gv_op_matmul && node->nattr == 2 && node->attr[0] <= 1 &&
+        node->attr[1] <= 1 && !gv_dtype_is_complex(node->type[0].dtype)) {
+        int64_t attr[2] = { node->attr[0], node->attr[1] };
+        gv_val ab[2] = { absorb_transpose(g, in[0], &attr[0]),
+                         absorb_transpose(g, in[1], &attr[1]) };
+        return gv_emit(g, node->op, 2, ab, 2, attr);
+    }
+    double x;
+    if (node->op == &gv_op_mul && gv_dtype_is_diff(node->type[0].dtype)) {
+        if (gv_graph_uniform(g, in[1], &x) && x == 1.0) return in[0];
+        if (gv_graph_uniform(g, in[0], &x) && x == 1.0) return in[1];
+    }
+    return gv_emit_like(g, node, in);
+}
+
+static gv_status copy_one(struct copy *c, int k)
+{
+    const gv_node *n = c->g->node[k];
+    gv_val few[16], *in = few;
+    if (n->nin > 16 && !(in = gv_alloc((size_t)n->nin * sizeof *in))) return GV_ERR_MEMORY;
+    for (int i = 0; i < n->nin; i++) in[i] = c->map[follow(c->g, c->map, n->in[i])];
+    gv_graph *to = c->p->g;
+    gv_status s = gv_graph_set_line(to, n->line >= 0 ? gv_graph_line(c->g, n) : NULL);
+    gv_val v = s == GV_OK ? emit_simplified(to, n, in) : GV_NONE;
+    if (s == GV_OK) s = gv_graph_status(to);
+    for (int o = 0; s == GV_OK && o < n->nout; o++)
+        if (c->map[n->first + o] == GV_NONE) c->map[n->first + o] = v + o;
+    if (in != few) gv_free(in);
+    c->state[k] = 2;
+    return s;
+}
+
+/* Copy node k after its inputs; the stack holds the path. */
+static gv_status copy_deep(struct copy *c, int k)
+{
+    int top = 0;
+    c->stack[top++] = k;
+    while (top) {
+        int now = c->stack[top - 1];
+        const gv_node *n = c->g->node[now];
+        int wait = -1;
+        for (int i = 0; i < n->nin && wait < 0; i++) {
+            gv_val v = follow(c->g, c->map, n->in[i]);
+            if (c->map[v] == GV_NONE) wait = c->g->val_node[v];
+        }
+        if (wait >= 0) {
+            c->stack[top++] = wait;
+        } else {
+            if (c->state[now] != 2) GV_TRY(copy_one(c, now));
+            top--;
+        }
+    }
+    return GV_OK;
+}
+
+static void hash_program(gv_program *p)
+{
+    uint64_t a = 0x243f6a8885a308d3u, b = 0x13198a2e03707344u;
+#define MIX(x)                                                   \
+    do {                                                         \
+        uint64_t x_ = (uint64_t)(x);                             \
+        a = (a ^ x_) * 0x9e3779b97f4a7c15u, a ^= a >> 32;        \
+        b = (b + x_) * 0xc2b2ae3d27d4eb4fu, b ^= b >> 29;        \
+    } while (0)
+    for (int k = 0; k < p->g->n_node; k++) {
+        const gv_node *n = p->g->node[k];
+        MIX((uintptr_t)n->op);
+        MIX(n->nin);
+        for (int i = 0; i < n->nin; i++) MIX(n->in[i]);
+        for (int i = 0; i < n->nattr; i++) MIX(n->attr[i]);
+        for (int i = 0; i < n->nfunc; i++) MIX(n->func[i]->hash);
+    }
+    for (int i = 0; i < p->nin; i++) MIX(p->in[i]);
+    MIX(p->nin);
+    for (int i = 0; i < p->nout; i++) MIX(p->out[i]);
+    MIX(p->options);
+#undef MIX
+    p->hash[0] = a;
+    p->hash[1] = b;
+}
+
+static gv_status copy_all(struct copy *c, int nin, const gv_val *in, int nout,
+                          const gv_val *out)
+{
+    gv_program *p = c->p;
+    for (int v = 0; v < c->g->n_val; v++) c->map[v] = GV_NONE;
+    for (int i = 0; i < nin; i++) {
+        p->in_type[i] = *gv_graph_type(c->g, in[i]);
+        p->in[i] = gv_graph_input(p->g, &p->in_type[i]);
+        GV_TRY(gv_graph_status(p->g));
+        c->map[in[i]] = p->in[i];
+    }
+    GV_TRY(mark(c, nout, out));
+    for (int k = 0; k < c->g->n_node; k++)
+        if (c->state[k] == 1) GV_TRY(copy_deep(c, k));
+    for (int i = 0; i < nout; i++) {
+        p->out[i] = c->map[follow(c->g, c->map, out[i])];
+        p->out_type[i] = *gv_graph_type(p->g, p->out[i]);
+    }
+    return GV_OK;
+}
+
+gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
+                       const gv_val *out, gv_program *p)
+{
+    struct copy c = { .g = g, .p = p };
+    p->nin = nin;
+    p->nout = nout;
+    p->g = gv_graph_new();
+    p->in = gv_alloc(((size_t)nin + 1) * sizeof *p->in);
+    p->out = gv_alloc(((size_t)nout + 1) * sizeof *p->out);
+    p->in_type = gv_alloc(((size_t)nin + 1) * sizeof *p->in_type);
+    p->out_type = gv_alloc(((size_t)nout + 1) * sizeof *p->out_type);
+    c.map = gv_alloc(((size_t)g->n_val + 1) * sizeof *c.map);
+    c.state = gv_alloc_zero((size_t)g->n_node + 1);
+    c.stack = gv_alloc(((size_t)g->n_node + 1) * sizeof *c.stack);
+    gv_status s = GV_ERR_MEMORY;
+    if (p->g && p->in && p->out && p->in_type && p->out_type && c.map && c.state && c.stack)
+        s = copy_all(&c, nin, in, nout, out);
+    gv_free(c.map);
+    gv_free(c.state);
+    gv_free(c.stack);
+    if (s == GV_OK) hash_program(p);
+    return s;
+}

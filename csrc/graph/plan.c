@@ -1,0 +1,544 @@
+/* From units to a program: instructions, buffers, liveness, in-place, arena. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "graph/program.h"
+
+extern const gv_op gv_op_input, gv_op_const;
+
+#define ALIGN(x) (((size_t)(x) + 63) & ~(size_t)63)
+
+struct plan {
+    gv_program *p;
+    const gv_graph *g;
+    gv_units u;
+    int *first_of, *next_of; /* nodes of each unit, ascending */
+    int *place;              /* unit -> instruction */
+    bool *outside;           /* per value: read by another unit or returned */
+    int *last_step;          /* per value: last step of its own unit that reads it */
+    int *merged;             /* per buffer: in-place parent */
+    int cap_buffer, cap_sub;
+};
+
+/* The root value that input i of node k reads, and through which broadcast. */
+static gv_val source(const struct plan *pl, int k, int i, bool fused, const gv_node **through)
+{
+    gv_val r = pl->u.root[pl->g->node[k]->in[i]];
+    int j = pl->g->val_node[r];
+    *through = NULL;
+    if (pl->u.adaptor[j] && fused) {
+        *through = pl->g->node[j];
+        return pl->u.root[pl->g->node[j]->in[0]];
+    }
+    return r;
+}
+
+static gv_status new_buffer(struct plan *pl, gv_buffer b, int *index)
+{
+    gv_program *p = pl->p;
+    if (p->n_buffer == pl->cap_buffer) {
+        int cap = pl->cap_buffer ? 2 * pl->cap_buffer : 32;
+        gv_buffer *more = gv_realloc(p->buffer, (size_t)pl->cap_buffer * sizeof *more,
+                                     (size_t)cap * sizeof *more);
+        if (!more) return GV_ERR_MEMORY;
+        p->buffer = more;
+        pl->cap_buffer = cap;
+    }
+    p->buffer[p->n_buffer] = b;
+    *index = p->n_buffer++;
+    return GV_OK;
+}
+
+static gv_status value_buffer(struct plan *pl, gv_val v)
+{
+    gv_program *p = pl->p;
+    if (p->val_buffer[v] >= 0) return GV_OK;
+    const gv_node *n = gv_graph_node(pl->g, v);
+    gv_buffer b = { .place = GV_IN_ARENA, .first = INT32_MAX, .last = -1 };
+    GV_TRY(gv_type_bytes(gv_graph_type(pl->g, v), &b.bytes));
+    if (n->op == &gv_op_const) {
+        b.place = GV_IN_CONST;
+        b.data = gv_const_data(n);
+    }
+    return new_buffer(pl, b, &p->val_buffer[v]);
+}
+
+static void list_units(struct plan *pl)
+{
+    for (int u = 0; u < pl->u.n; u++) pl->first_of[u] = -1;
+    for (int k = pl->g->n_node - 1; k >= 0; k--) {
+        int u = pl->u.of_node[k];
+        if (u < 0) continue;
+        pl->next_of[k] = pl->first_of[u];
+        pl->first_of[u] = k;
+    }
+    for (int i = 0; i < pl->u.n; i++) pl->place[pl->u.order[i]] = i;
+}
+
+static void find_outside(struct plan *pl)
+{
+    const gv_graph *g = pl->g;
+    const gv_node *through;
+    for (int k = 0; k < g->n_node; k++) {
+        int a = pl->u.of_node[k];
+        if (a < 0) continue;
+        for (int i = 0; i < g->node[k]->nin; i++) {
+            gv_val r = source(pl, k, i, pl->u.fused[a], &through);
+            if (pl->u.of_node[g->val_node[r]] != a || through) pl->outside[r] = true;
+        }
+    }
+    for (int i = 0; i < pl->p->nout; i++) pl->outside[pl->u.root[pl->p->out[i]]] = true;
+}
+
+/* Inputs and outputs of the program get their places; copies are made at the end
+ * for results that cannot be written where they are wanted. */
+static gv_status place_ends(struct plan *pl, int *copies)
+{
+    gv_program *p = pl->p;
+    for (int i = 0; i < p->nin; i++) {
+        GV_TRY(value_buffer(pl, p->in[i]));
+        gv_buffer *b = &p->buffer[p->val_buffer[p->in[i]]];
+        b->place = GV_IN_INPUT;
+        b->index = i;
+    }
+    for (int i = 0; i < p->nout; i++) {
+        gv_val r = pl->u.root[p->out[i]];
+        GV_TRY(value_buffer(pl, r));
+        gv_buffer *b = &p->buffer[p->val_buffer[r]];
+        copies[i] = -1;
+        if (b->place == GV_IN_ARENA) {
+            b->place = GV_IN_OUTPUT;
+            b->index = i;
+        } else {
+            gv_buffer out = { .place = GV_IN_OUTPUT, .index = i, .bytes = b->bytes };
+            GV_TRY(new_buffer(pl, out, &copies[i]));
+        }
+    }
+    return GV_OK;
+}
+
+/* --- instructions --------------------------------------------------------------- */
+static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
+{
+    gv_program *p = pl->p;
+    in->first_sub = p->n_sub;
+    in->n_sub = n->nfunc;
+    for (int k = 0; k < n->nfunc; k++) {
+        if (p->n_sub == pl->cap_sub) {
+            int cap = pl->cap_sub ? 2 * pl->cap_sub : 4;
+            gv_program **more = gv_realloc(p->sub, (size_t)pl->cap_sub * sizeof *more,
+                                           (size_t)cap * sizeof *more);
+            if (!more) return GV_ERR_MEMORY;
+            p->sub = more;
+            pl->cap_sub = cap;
+        }
+        gv_func *f = n->func[k];
+        GV_TRY(gv_program_new(f->g, f->nin, f->in, f->nout, f->out, p->options,
+                              &p->sub[p->n_sub]));
+        in->scratch = ALIGN(in->scratch) + p->sub[p->n_sub]->arena;
+        p->n_sub++;
+    }
+    return GV_OK;
+}
+
+static gv_status op_instr(struct plan *pl, gv_instr *in, int k)
+{
+    const gv_node *n = pl->g->node[k];
+    const gv_node *through;
+    gv_program *p = pl->p;
+    in->kind = GV_RUN_OP;
+    in->node = n;
+    in->nin = n->nin;
+    in->nout = n->nout;
+    in->in = gv_alloc(((size_t)n->nin + 1) * sizeof *in->in);
+    in->out = gv_alloc(((size_t)n->nout + 1) * sizeof *in->out);
+    gv_type *types = gv_alloc(((size_t)n->nin + 1) * sizeof *types);
+    in->in_type = types;
+    if (!in->in || !in->out || !types) return GV_ERR_MEMORY;
+    for (int i = 0; i < n->nin; i++) {
+        gv_val r = source(pl, k, i, false, &through);
+        GV_TRY(value_buffer(pl, r));
+        in->in[i] = p->val_buffer[r];
+        types[i] = *gv_graph_type(pl->g, n->in[i]);
+    }
+    for (int o = 0; o < n->nout; o++) {
+        GV_TRY(value_buffer(pl, n->first + o));
+        in->out[o] = p->val_buffer[n->first + o];
+    }
+    in->own_scratch = in->scratch = ALIGN(n->scratch);
+    GV_TRY(add_subs(pl, in, n));
+    if (n->op->flags & GV_DESTROYS) {
+        in->copy_input = 1;
+        in->scratch += ALIGN(p->buffer[in->in[0]].bytes);
+    }
+    return GV_OK;
+}
+
+static int find_operand(gv_fused *f, gv_operand want)
+{
+    for (int i = 0; i < f->n_operand; i++)
+        if (f->operand[i].buffer == want.buffer && f->operand[i].repeat == want.repeat &&
+            f->operand[i].period == want.period)
+            return i;
+    f->operand[f->n_operand] = want;
+    return f->n_operand++;
+}
+
+struct regs {
+    int *of_node;   /* register of the node's value (operands are found by buffer) */
+    int *free_list; /* free temporaries */
+    int n_free;
+};
+
+static gv_status fused_operands(struct plan *pl, gv_fused *f, int unit)
+{
+    const gv_graph *g = pl->g;
+    const gv_node *through;
+    int s = 0;
+    for (int k = pl->first_of[unit]; k >= 0; k = pl->next_of[k], s++) {
+        const gv_node *n = g->node[k];
+        gv_dtype d[3];
+        gv_step *step = &f->step[s];
+        step->nin = n->nin;
+        step->node = n;
+        f->cost += n->op->flops > 0 ? n->op->flops : 0.1;
+        for (int i = 0; i < n->nin; i++) {
+            d[i] = gv_graph_type(g, n->in[i])->dtype;
+            gv_val r = source(pl, k, i, true, &through);
+            if (!through && pl->u.of_node[g->val_node[r]] == unit) {
+                step->in[i] = -1 - g->val_node[r]; /* resolved later */
+                pl->last_step[r] = s;
+                continue;
+            }
+            GV_TRY(value_buffer(pl, r));
+            gv_operand want = { .buffer = pl->p->val_buffer[r], .repeat = 1, .period = f->n,
+                                .item = (uint32_t)gv_dtype_size(d[i]) };
+            if (through)
+                gv_broadcast_pattern(gv_graph_type(g, through->in[0]), &through->type[0],
+                                     &want.repeat, &want.period);
+            want.full = want.repeat == 1 && want.period == f->n;
+            step->in[i] = find_operand(f, want);
+        }
+        step->fn = n->op->ew(n->op, d, n->type[0].dtype);
+        if (pl->outside[n->first]) {
+            GV_TRY(value_buffer(pl, n->first));
+            f->store[f->n_store] = pl->p->val_buffer[n->first];
+            f->store_item[f->n_store] = (uint32_t)gv_dtype_size(n->type[0].dtype);
+            step->out = -1 - f->n_store++;
+        } else {
+            step->out = INT32_MAX;
+        }
+    }
+    return GV_OK;
+}
+
+static void fused_registers(struct plan *pl, gv_fused *f, struct regs *r)
+{
+    int base = f->n_operand + f->n_store;
+    for (int s = 0; s < f->n_step; s++) {
+        gv_step *step = &f->step[s];
+        int dying[3], n_dying = 0;
+        for (int i = 0; i < step->nin; i++) {
+            if (step->in[i] >= 0) continue;
+            int j = -1 - step->in[i];
+            step->in[i] = r->of_node[j];
+            gv_val v = pl->g->node[j]->first;
+            if (step->in[i] >= base && pl->last_step[v] == s) {
+                bool twice = false;
+                for (int q = 0; q < n_dying; q++) twice |= dying[q] == step->in[i];
+                if (!twice) dying[n_dying++] = step->in[i];
+            }
+        }
+        /* a dying input's register may take the output: kernels allow out == in */
+        while (n_dying) r->free_list[r->n_free++] = dying[--n_dying] - base;
+        if (step->out == INT32_MAX) {
+            int t = r->n_free ? r->free_list[--r->n_free] : f->n_temp++;
+            step->out = base + t;
+        } else {
+            step->out = f->n_operand + (-1 - step->out);
+        }
+        r->of_node[pl->g->val_node[step->node->first]] = step->out;
+    }
+}
+
+static void fused_blocks(gv_fused *f, uint32_t item)
+{
+    for (int i = 0; i < f->n_operand; i++) f->n_fill += !f->operand[i].full;
+    int streams = f->n_operand + f->n_store + f->n_temp;
+    int64_t block = 32768 / ((int64_t)item * (streams > 2 ? streams : 2)) & ~(int64_t)63;
+    if (block < 128) block = 128;
+    if (block > 4096) block = 4096;
+    if (block > f->n) block = f->n > 0 ? f->n : 1;
+    f->block = block;
+    f->reg_bytes = (uint32_t)ALIGN((size_t)block * item);
+    f->chunk = f->n;
+    if ((double)f->n * (f->cost + 0.1) > 40e3) { /* worth more than one thread: > 40 us */
+        int64_t chunk = f->n / 64;
+        int64_t least = (int64_t)(10e3 / (f->cost + 0.1));
+        if (chunk < least) chunk = least;
+        f->chunk = (chunk + block - 1) / block * block;
+    }
+}
+
+static gv_status fused_instr(struct plan *pl, gv_instr *in, int unit, struct regs *r)
+{
+    int n_step = 0, n_in = 0;
+    for (int k = pl->first_of[unit]; k >= 0; k = pl->next_of[k]) {
+        n_step++;
+        n_in += pl->g->node[k]->nin;
+    }
+    const gv_node *head = pl->g->node[pl->first_of[unit]];
+    gv_fused *f = gv_alloc_zero(sizeof *f);
+    if (!f) return GV_ERR_MEMORY;
+    in->kind = GV_RUN_FUSED;
+    in->fused = f;
+    in->node = head;
+    f->n = gv_shape_size(&head->type[0].shape);
+    f->n_step = n_step;
+    f->step = gv_alloc_zero((size_t)n_step * sizeof *f->step);
+    f->operand = gv_alloc(((size_t)n_in + 1) * sizeof *f->operand);
+    f->store = gv_alloc(((size_t)n_step + 1) * sizeof *f->store);
+    f->store_item = gv_alloc(((size_t)n_step + 1) * sizeof *f->store_item);
+    if (!f->step || !f->operand || !f->store || !f->store_item) return GV_ERR_MEMORY;
+    GV_TRY(fused_operands(pl, f, unit));
+    r->n_free = 0;
+    fused_registers(pl, f, r);
+    uint32_t item = 1;
+    for (int s = 0; s < n_step; s++) {
+        uint32_t b = (uint32_t)gv_dtype_size(f->step[s].node->type[0].dtype);
+        if (b > item) item = b;
+    }
+    for (int i = 0; i < f->n_operand; i++)
+        if (f->operand[i].item > item) item = f->operand[i].item;
+    fused_blocks(f, item);
+    if (f->chunk >= f->n) in->scratch = gv_fused_scratch(f);
+    in->nin = f->n_operand;
+    in->nout = f->n_store;
+    in->in = gv_alloc(((size_t)f->n_operand + 1) * sizeof *in->in);
+    in->out = gv_alloc(((size_t)f->n_store + 1) * sizeof *in->out);
+    if (!in->in || !in->out) return GV_ERR_MEMORY;
+    for (int i = 0; i < f->n_operand; i++) in->in[i] = f->operand[i].buffer;
+    for (int i = 0; i < f->n_store; i++) in->out[i] = f->store[i];
+    return GV_OK;
+}
+
+static gv_status copy_instr(gv_instr *in, int from, int to)
+{
+    in->kind = GV_RUN_COPY;
+    in->nin = in->nout = 1;
+    in->in = gv_alloc(sizeof *in->in);
+    in->out = gv_alloc(sizeof *in->out);
+    if (!in->in || !in->out) return GV_ERR_MEMORY;
+    in->in[0] = from;
+    in->out[0] = to;
+    return GV_OK;
+}
+
+static gv_status make_instructions(struct plan *pl, const int *copies)
+{
+    gv_program *p = pl->p;
+    size_t most = (size_t)pl->u.n + (size_t)p->nout + 1;
+    p->instr = gv_alloc_zero(most * sizeof *p->instr);
+    struct regs r = { .of_node = gv_alloc(((size_t)pl->g->n_node + 1) * sizeof(int)),
+                      .free_list = gv_alloc(((size_t)pl->g->n_node + 1) * sizeof(int)) };
+    gv_status s = p->instr && r.of_node && r.free_list ? GV_OK : GV_ERR_MEMORY;
+    for (int i = 0; s == GV_OK && i < pl->u.n; i++) {
+        int unit = pl->u.order[i];
+        gv_instr *in = &p->instr[p->n_instr++];
+        s = pl->u.fused[unit] ? fused_instr(pl, in, unit, &r)
+                              : op_instr(pl, in, pl->first_of[unit]);
+    }
+    for (int i = 0; s == GV_OK && i < p->nout; i++)
+        if (copies[i] >= 0)
+            s = copy_instr(&p->instr[p->n_instr++], p->val_buffer[pl->u.root[p->out[i]]],
+                           copies[i]);
+    gv_free(r.of_node);
+    gv_free(r.free_list);
+    return s;
+}
+
+/* --- liveness, in place, arena ---------------------------------------------------- */
+static void find_lifetimes(gv_program *p)
+{
+    for (int b = 0; b < p->n_buffer; b++) p->buffer[b].first = INT32_MAX, p->buffer[b].last = -1;
+    for (int i = 0; i < p->n_instr; i++) {
+        const gv_instr *in = &p->instr[i];
+        for (int k = 0; k < in->nin; k++) p->buffer[in->in[k]].last = i;
+        for (int k = 0; k < in->nout; k++) {
+            gv_buffer *b = &p->buffer[in->out[k]];
+            if (i < b->first) b->first = i;
+            if (i > b->last) b->last = i;
+        }
+    }
+}
+
+/* May store s of the pass overwrite operand o? Its last reader must not come after
+ * the step that writes, and no other operand may show the same buffer. */
+static bool may_overwrite(const gv_fused *f, int o, int s)
+{
+    if (!f->operand[o].full || f->operand[o].item != f->store_item[s]) return false;
+    for (int i = 0; i < f->n_operand; i++)
+        if (i != o && f->operand[i].buffer == f->operand[o].buffer) return false;
+    int last = -1, write = -1;
+    for (int k = 0; k < f->n_step; k++) {
+        for (int i = 0; i < f->step[k].nin; i++)
+            if (f->step[k].in[i] == o) last = k;
+        if (f->step[k].out == f->n_operand + s) write = k;
+    }
+    return last <= write;
+}
+
+static int merged_root(const int *merged, int b)
+{
+    while (merged[b] != b) b = merged[b];
+    return b;
+}
+
+static bool try_merge(struct plan *pl, int from, int to, int i)
+{
+    gv_buffer *a = &pl->p->buffer[from], *b = &pl->p->buffer[to];
+    if (from == to || a->place != GV_IN_ARENA || b->place != GV_IN_ARENA) return false;
+    if (a->last != i || b->first != i || a->bytes != b->bytes) return false;
+    a->last = -2; /* taken */
+    pl->merged[to] = from;
+    return true;
+}
+
+static void merge_in_place(struct plan *pl)
+{
+    gv_program *p = pl->p;
+    for (int b = 0; b < p->n_buffer; b++) pl->merged[b] = b;
+    if (p->options & GV_PLAN_DEBUG) return;
+    for (int i = 0; i < p->n_instr; i++) {
+        gv_instr *in = &p->instr[i];
+        if (in->kind == GV_RUN_FUSED && in->fused->n_step <= 512) {
+            for (int s = 0; s < in->nout; s++)
+                for (int o = 0; o < in->nin; o++)
+                    if (may_overwrite(in->fused, o, s) &&
+                        try_merge(pl, in->in[o], in->out[s], i))
+                        break;
+        } else if (in->kind == GV_RUN_OP && in->nin > 0 && (in->node->op->flags & GV_INPLACE)) {
+            bool twice = false;
+            for (int k = 1; k < in->nin; k++) twice |= in->in[k] == in->in[0];
+            if (!twice) try_merge(pl, in->in[0], in->out[0], i);
+        }
+    }
+}
+
+struct block {
+    size_t bytes, offset;
+    int first, last, buffer; /* buffer -1 - i: scratch of instruction i */
+};
+
+static int by_size(const void *a, const void *b)
+{
+    const struct block *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->first - y->first;
+}
+
+static void place_blocks(struct block *blk, int n, size_t *arena)
+{
+    qsort(blk, (size_t)n, sizeof *blk, by_size);
+    *arena = 0;
+    for (int i = 0; i < n; i++) {
+        size_t at = 0;
+        bool moved = true;
+        while (moved) { /* raise until no placed block of overlapping life is in the way */
+            moved = false;
+            for (int j = 0; j < i; j++) {
+                if (blk[j].last < blk[i].first || blk[j].first > blk[i].last) continue;
+                if (at < blk[j].offset + blk[j].bytes && blk[j].offset < at + blk[i].bytes) {
+                    at = blk[j].offset + blk[j].bytes;
+                    moved = true;
+                }
+            }
+        }
+        blk[i].offset = at;
+        if (at + blk[i].bytes > *arena) *arena = at + blk[i].bytes;
+    }
+}
+
+static gv_status assign_arena(struct plan *pl)
+{
+    gv_program *p = pl->p;
+    struct block *blk = gv_alloc(((size_t)p->n_buffer + (size_t)p->n_instr + 1) * sizeof *blk);
+    int *of = gv_alloc(((size_t)p->n_buffer + 1) * sizeof *of);
+    if (!blk || !of) {
+        gv_free(blk), gv_free(of);
+        return GV_ERR_MEMORY;
+    }
+    int n = 0;
+    for (int b = 0; b < p->n_buffer; b++) {
+        gv_buffer *f = &p->buffer[b];
+        of[b] = -1;
+        if (f->place != GV_IN_ARENA || pl->merged[b] != b || f->first == INT32_MAX) continue;
+        of[b] = n;
+        blk[n++] = (struct block){ ALIGN(f->bytes ? f->bytes : 1), 0, f->first, f->first, b };
+    }
+    for (int b = 0; b < p->n_buffer; b++) {
+        int r = merged_root(pl->merged, b);
+        if (of[r] < 0) continue;
+        if (p->buffer[b].last > blk[of[r]].last) blk[of[r]].last = p->buffer[b].last;
+        if (p->buffer[b].first != INT32_MAX && p->buffer[b].first > blk[of[r]].last)
+            blk[of[r]].last = p->buffer[b].first;
+    }
+    for (int i = 0; i < p->n_instr; i++)
+        if (p->instr[i].scratch)
+            blk[n++] = (struct block){ ALIGN(p->instr[i].scratch), 0, i, i, -1 - i };
+    place_blocks(blk, n, &p->arena);
+    for (int i = 0; i < n; i++) {
+        if (blk[i].buffer >= 0) p->buffer[blk[i].buffer].offset = blk[i].offset;
+        else p->instr[-1 - blk[i].buffer].scratch_offset = blk[i].offset;
+    }
+    for (int b = 0; b < p->n_buffer; b++)
+        p->buffer[b].offset = p->buffer[merged_root(pl->merged, b)].offset;
+    gv_free(blk);
+    gv_free(of);
+    return GV_OK;
+}
+
+static gv_status plan_all(struct plan *pl, int *copies)
+{
+    gv_program *p = pl->p;
+    for (int v = 0; v < pl->g->n_val; v++) p->val_buffer[v] = -1;
+    list_units(pl);
+    find_outside(pl);
+    GV_TRY(place_ends(pl, copies));
+    GV_TRY(make_instructions(pl, copies));
+    find_lifetimes(p);
+    pl->merged = gv_alloc(((size_t)p->n_buffer + 1) * sizeof *pl->merged);
+    if (!pl->merged) return GV_ERR_MEMORY;
+    merge_in_place(pl);
+    GV_TRY(assign_arena(pl));
+    for (int i = 0; i < p->nout; i++) {
+        size_t bytes;
+        GV_TRY(gv_type_bytes(&p->out_type[i], &bytes));
+        p->out_bytes += bytes;
+    }
+    return GV_OK;
+}
+
+
+gv_status gv_plan(gv_program *p)
+{
+    struct plan pl = { .p = p, .g = p->g };
+    gv_status s = gv_fuse(p, &pl.u);
+    size_t n = (size_t)p->g->n_node + 1, m = (size_t)p->g->n_val + 1;
+    int *copies = gv_alloc(((size_t)p->nout + 1) * sizeof *copies);
+    pl.first_of = gv_alloc(n * sizeof(int));
+    pl.next_of = gv_alloc(n * sizeof(int));
+    pl.place = gv_alloc(n * sizeof(int));
+    pl.outside = gv_alloc_zero(m);
+    pl.last_step = gv_alloc_zero(m * sizeof(int));
+    p->val_buffer = gv_alloc(m * sizeof *p->val_buffer);
+    if (s == GV_OK && !(copies && pl.first_of && pl.next_of && pl.place && pl.outside &&
+                        pl.last_step && p->val_buffer))
+        s = GV_ERR_MEMORY;
+    if (s == GV_OK) s = plan_all(&pl, copies);
+    gv_units_clear(&pl.u);
+    gv_free(copies), gv_free(pl.first_of), gv_free(pl.next_of), gv_free(pl.place);
+    gv_free(pl.outside), gv_free(pl.last_step), gv_free(pl.merged);
+    return s;
+}
