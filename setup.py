@@ -10,9 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "tools"))
 
-import buildc
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+import buildc
 
 
 def extensions():
