@@ -59,7 +59,7 @@ class BuildExt(build_ext):
             stays = inplace or buildc.enabled("GV_SANITIZE")
             blas = buildc.find_blas(target.parent if stays else None)
             libraries = [blas, buildc.find_fftw()]
-        builder = buildc.Builder(libraries, python=True)
+        builder = buildc.Builder(libraries, "release" if inplace else "wheel")
         with builder.lock():
             objects = builder.compile([buildc.ROOT / s for s in ext.sources])
             builder.link(objects, target)

@@ -70,9 +70,9 @@ def compiler():
     return words
 
 
-def build_folder():
+def build_folder(kind="release"):
     """Folder of the objects, one per interpreter and kind of build."""
-    kind = "sanitize" if enabled("GV_SANITIZE") else "release"
+    kind = "sanitize" if enabled("GV_SANITIZE") else kind
     return ROOT / "build" / f"{kind}-{sys.implementation.cache_tag}"
 
 
@@ -215,23 +215,22 @@ class Builder:
     ----------
     libraries : list of Library
         What the sources include and are linked with.
-    python : bool
-        Whether Python's and NumPy's headers are on the include path.
+    kind : {"release", "wheel"}
+        Builds whose headers live in a temporary environment keep their objects apart.
     """
 
-    def __init__(self, libraries, python):
+    def __init__(self, libraries, kind="release"):
+        import numpy
+
         self.cc = compiler()
-        self.folder = build_folder()
+        self.folder = build_folder(kind)
         self.libraries = libraries
         self.flags = ["-std=gnu11", *self._optimise(), *KERNEL_FLAGS.split()]
         self.flags += ["-fvisibility=hidden", "-fPIC", "-pthread", *WARNINGS.split()]
         self.flags += ["-Werror"] if enabled("GV_WERROR") else []
         self.flags += [f"-I{CSRC}"]
         self.system = [d for lib in libraries for d in lib.include]
-        if python:
-            import numpy
-
-            self.system += [Path(sysconfig.get_path("include")), numpy.get_include()]
+        self.system += [Path(sysconfig.get_path("include")), numpy.get_include()]
         self.flags += [w for d in self.system for w in ("-isystem", str(d))]
         self.flags += [d for lib in libraries for d in lib.define]
         self.jobs = int(os.environ.get("GV_JOBS", os.cpu_count() or 1))

@@ -30,7 +30,7 @@ def build(names):
     files = [f for f in files if not names or f.stem in names]
     folder = buildc.build_folder() / "ctests"
     libraries = [buildc.find_blas(folder), buildc.find_fftw()]
-    builder = buildc.Builder(libraries, python=True)
+    builder = buildc.Builder(libraries)
     with builder.lock():
         objects = builder.compile(buildc.sources(buildc.ENGINE))
         engine = builder.archive(objects, "libgradiverse.a")
