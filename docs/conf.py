@@ -1,16 +1,15 @@
 """Sphinx configuration: MyST pages, API pages from the docstrings, the op table."""
 
 import sys
+from importlib.metadata import version as package_version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-import gradiverse
-
 project = "gradiverse"
 author = "the gradiverse developers"
 copyright = "2026, the gradiverse developers"
-version = release = gradiverse.__version__
+version = release = package_version("gradiverse")
 
 extensions = [
     "myst_parser",
