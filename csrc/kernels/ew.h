@@ -104,6 +104,13 @@ typedef enum gv_ew_code {
     GV_EW_N
 } gv_ew_code;
 
+/* GV_EW_NIN_ADD = 2, ...: number of inputs as a constant */
+enum {
+#define GV_EW_ENUM(code, nin, result, dtypes) GV_EW_NIN_##code = nin,
+    GV_EW_LIST(GV_EW_ENUM)
+#undef GV_EW_ENUM
+};
+
 typedef enum gv_ew_result {
     GV_EW_R_SAME,
     GV_EW_R_BOOL,

@@ -1,0 +1,50 @@
+/* The operator table and the look-up by name. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "ops/ops.h"
+
+const gv_op *const gv_op_table[] = {
+#define GV_OP(name) &gv_op_##name,
+#include "ops/oplist.def"
+#undef GV_OP
+};
+
+enum { n_ops = sizeof gv_op_table / sizeof *gv_op_table, n_slots = 2048 };
+
+const int gv_op_count = n_ops;
+
+/* Open addressing; a slot holds index + 1. Filling twice writes the same values. */
+static atomic_short slots[n_slots];
+static atomic_bool filled;
+
+_Static_assert(n_ops * 2 < n_slots, "enlarge the look-up table of operators");
+
+static unsigned hash_of(const char *text)
+{
+    uint32_t h = 2166136261u;
+    for (; *text != '\0'; text++) h = (h ^ (unsigned char)*text) * 16777619u;
+    return (h ^ h >> 15) % n_slots;
+}
+
+static void fill(void)
+{
+    for (int k = 0; k < n_ops; k++) {
+        unsigned at = hash_of(gv_op_table[k]->name);
+        int held;
+        while ((held = atomic_load(&slots[at])) != 0 && held != k + 1)
+            at = (at + 1) % n_slots;
+        atomic_store(&slots[at], (short)(k + 1));
+    }
+    atomic_store(&filled, true);
+}
+
+const gv_op *gv_op_find(const char *name)
+{
+    if (!atomic_load(&filled)) fill();
+    for (unsigned at = hash_of(name);; at = (at + 1) % n_slots) {
+        int held = atomic_load(&slots[at]);
+        if (held == 0) return NULL;
+        if (strcmp(gv_op_table[held - 1]->name, name) == 0) return gv_op_table[held - 1];
+    }
+}
