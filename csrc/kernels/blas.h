@@ -1,0 +1,28 @@
+/* Matrix products, batched, in row-major order.
+ *
+ * The BLAS runs serially; large products are cut into tiles of the result (by problem
+ * size only) that our own threads compute, so the bits do not depend on the number of
+ * threads. Small products use kernels of our own. */
+#ifndef GV_KERNELS_BLAS_H
+#define GV_KERNELS_BLAS_H
+
+#include "tensor/tensor.h"
+
+/* What stands for an operand X: X itself, its transpose, its conjugate transpose. */
+typedef enum gv_trans { GV_PLAIN = 0, GV_TRANSPOSED = 1, GV_ADJOINT = 2 } gv_trans;
+
+/* c(m, n) = op(a)(m, k) op(b)(k, n) for each of `batch` entries. dtypes: i32, i64, f32,
+ * f64, c64, c128. GV_ERR_VALUE when a dimension exceeds the BLAS's integers. */
+gv_status gv_blas_gemm(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int64_t n,
+                       int64_t k, int64_t batch, const void *a, const void *b,
+                       void *c) GV_MUST;
+
+/* Name of the core the BLAS runs on and its build line ("unknown" when it has none). */
+const char *gv_blas_core(void);
+const char *gv_blas_config(void);
+/* False when the BLAS fell back to a generic core although the CPU has AVX2. */
+bool gv_blas_core_is_sane(void);
+/* Leave threading to us; called before the first use, harmless to repeat. */
+void gv_blas_setup(void);
+
+#endif
