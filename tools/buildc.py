@@ -174,7 +174,7 @@ def find_blas(folder=None):
         if directory:
             _prefix(lib, "GV_BLAS_DIR")
         lib.link += [f"-l{n}" for n in (name or "openblas").split(",")]
-        if not _links(lib, "cblas.h", []):
+        if not _links(lib, "stddef.h", []):
             raise BuildError(
                 f"BLAS '{name or 'openblas'}' not found in {directory or 'the system'};"
                 " set GV_BLAS_DIR (prefix) and GV_BLAS_LIB (names, comma separated)"
