@@ -61,7 +61,9 @@ class CellwiseModel:
         self.cells = list(cells)
         self.notes, self.warnings = [], []
         if pool is not None:
-            self.notes.append(f"method {self.label}: the pool is not used by this method.")
+            self.notes.append(
+                f"method {self.label}: the pool is not used by this method."
+            )
         years = np.asarray(years)
         self.states = []
         complete = np.isfinite(counts).all(axis=2)

@@ -38,8 +38,13 @@ def period_start(period, year):
     index = np.where(period == 0, 0, 11 + 7 * (period - 1))
     month = np.searchsorted(_STARTS, index, side="right")
     day = index - _STARTS[month - 1] + 1
-    return pd.to_datetime({"year": np.broadcast_to(year, np.shape(index)).ravel(),
-                           "month": month.ravel(), "day": day.ravel()})
+    return pd.to_datetime(
+        {
+            "year": np.broadcast_to(year, np.shape(index)).ravel(),
+            "month": month.ravel(),
+            "day": day.ravel(),
+        }
+    )
 
 
 def is_town_day(columns):
@@ -57,9 +62,12 @@ def town_day(table):
     table = table.rename(columns=str.upper)
     parts = {}
     for column in table.columns:
-        for prefixes, sex in ((("M_", "MASCHI_"), "male"), (("F_", "FEMMINE_"), "female")):
+        for prefixes, sex in (
+            (("M_", "MASCHI_"), "male"),
+            (("F_", "FEMMINE_"), "female"),
+        ):
             for prefix in prefixes:
-                tail = column[len(prefix):]
+                tail = column[len(prefix) :]
                 if column.startswith(prefix) and len(tail) == 2 and tail.isdigit():
                     parts[column] = (sex, 2000 + int(tail))
     if not parts:
@@ -86,9 +94,14 @@ def town_day(table):
     )
     frames = []
     for column, (sex, year) in parts.items():
-        frame = keys.assign(sex=sex, year=year, deaths=counts[column].to_numpy(dtype=int))
-        frames.append(frame.groupby(["unit", "age", "sex", "year", "week"], as_index=False)
-                      ["deaths"].sum())
+        frame = keys.assign(
+            sex=sex, year=year, deaths=counts[column].to_numpy(dtype=int)
+        )
+        frames.append(
+            frame.groupby(["unit", "age", "sex", "year", "week"], as_index=False)[
+                "deaths"
+            ].sum()
+        )
     out = _complete(pd.concat(frames, ignore_index=True))
     if len(lacking):
         out.attrs["notes"] = [

@@ -104,7 +104,9 @@ def _clean(frame, name, by_age, notes):
         )
     table = frame[columns].reset_index(drop=True)
     if table["unit"].isna().any():
-        raise ValueError(f"{name}: the column unit has empty entries; fill or drop them.")
+        raise ValueError(
+            f"{name}: the column unit has empty entries; fill or drop them."
+        )
     table = table.assign(
         year=check.integer_column(table, "year", name),
         week=check.integer_column(table, "week", name),
@@ -152,7 +154,9 @@ def build(frame, by_age=False, name="history", weeks=None):
             )
         if not inside.all():
             lost = sorted(set(table["week"].to_numpy()[~inside].tolist()))
-            notes.append(f"{name}: weeks {_span(lost)} are not on the axis and are unused.")
+            notes.append(
+                f"{name}: weeks {_span(lost)} are not on the axis and are unused."
+            )
         table = table[inside]
     axis = np.unique(table["week"].to_numpy()) if weeks is None else np.asarray(weeks)
     unit_code, units = pd.factorize(table["unit"], sort=True)
@@ -162,14 +166,18 @@ def build(frame, by_age=False, name="history", weeks=None):
         rank = np.empty(len(ages), int)
         rank[order] = np.arange(len(ages))
         age_code, ages = rank[age_code], [ages[i] for i in order]
-        pair, cell_code = np.unique(unit_code * len(ages) + age_code, return_inverse=True)
+        pair, cell_code = np.unique(
+            unit_code * len(ages) + age_code, return_inverse=True
+        )
         cells = [(units[p // len(ages)], ages[p % len(ages)]) for p in pair]
     else:
         cell_code, cells = unit_code, [(u, None) for u in units]
     years = np.unique(table["year"].to_numpy())
     y = np.searchsorted(years, table["year"].to_numpy())
     w = np.searchsorted(axis, table["week"].to_numpy())
-    counts = _fill_counts(table, unit_code, cell_code, cells, y, w, years, axis, name, notes)
+    counts = _fill_counts(
+        table, unit_code, cell_code, cells, y, w, years, axis, name, notes
+    )
     days = _fill_days(table, cell_code, len(cells), y, w, years, axis, name)
     return Panel(cells, years, axis, counts, days, "days" in table, notes)
 
@@ -277,7 +285,9 @@ def fill_week53(panel):
         rate1 = counts[:, :, i1] / days[:, :, i1]
         follows = np.flatnonzero(np.diff(panel.years) == 1)
         following = rate1[:, follows + 1]
-        after[:, follows] = np.where(np.isfinite(following), following, after[:, follows])
+        after[:, follows] = np.where(
+            np.isfinite(following), following, after[:, follows]
+        )
     stand_in = np.round(0.5 * (rate52 + after) * days[:, :, i53])
     counts[:, :, i53] = np.where(lacks, stand_in, counts[:, :, i53])
     note = (
@@ -285,7 +295,12 @@ def fill_week53(panel):
         "rate of week 52 and the following week 1."
     )
     return Panel(
-        panel.cells, panel.years, panel.weeks, counts, days, panel.has_days,
+        panel.cells,
+        panel.years,
+        panel.weeks,
+        counts,
+        days,
+        panel.has_days,
         panel.notes + [note],
     )
 

@@ -120,7 +120,9 @@ def locate(name, path, download=False):
             raise FileNotFoundError(f"{path} does not exist; give a file or a folder")
         found = find(name, path)
         if found is None:
-            raise FileNotFoundError(f"{path} holds no {FILES[name]}; name the file itself")
+            raise FileNotFoundError(
+                f"{path} holds no {FILES[name]}; name the file itself"
+            )
         return found
     found = find(name)
     if found is None and download and name in URLS:
@@ -159,7 +161,10 @@ def fetch(name, timeout=TIMEOUT):
         return target
     try:
         pooch.retrieve(
-            URLS[name], known_hash=None, fname=target.name, path=folder,
+            URLS[name],
+            known_hash=None,
+            fname=target.name,
+            path=folder,
             downloader=pooch.HTTPDownloader(timeout=timeout),
         )
     except Exception as error:  # any network failure means: go on without
@@ -188,13 +193,23 @@ def read_table(path):
     options = {"dtype": str, "keep_default_na": True, "skipinitialspace": True}
     for encoding in ("utf-8-sig", "latin-1"):
         try:
-            head = pd.read_csv(path, sep="\x01", header=None, nrows=40, dtype=str,
-                               encoding=encoding, engine="python", quoting=3)
+            head = pd.read_csv(
+                path,
+                sep="\x01",
+                header=None,
+                nrows=40,
+                dtype=str,
+                encoding=encoding,
+                engine="python",
+                quoting=3,
+            )
             lines = head[0].fillna("").tolist()
             skip = next((i for i, s in enumerate(lines) if not s.startswith("#")), 0)
             first = lines[skip] if lines else ""
             sep = max((",", ";", "\t", "|"), key=first.count)
-            table = pd.read_csv(path, sep=sep, skiprows=skip, encoding=encoding, **options)
+            table = pd.read_csv(
+                path, sep=sep, skiprows=skip, encoding=encoding, **options
+            )
             table.columns = [" ".join(str(c).split()) for c in table.columns]
             return table
         except UnicodeDecodeError:

@@ -83,7 +83,9 @@ def deaths_column(frame, name, notes):
             )
     empty = int(np.isnan(values).sum())
     if empty:
-        notes.append(f"{name}: {empty} empty count(s) are treated as absent, not as zero.")
+        notes.append(
+            f"{name}: {empty} empty count(s) are treated as absent, not as zero."
+        )
     return values
 
 

@@ -77,8 +77,13 @@ class TrendModel(CellwiseModel):
         mean = rates.mean(axis=0)
         slope = centred @ rates.sum(axis=1) / (T * spread)
         residual = rates - mean - slope * centred[:, None]
-        state = {"mean": mean, "slope": slope, "year": years.mean(), "spread": spread,
-                 "N": N}
+        state = {
+            "mean": mean,
+            "slope": slope,
+            "year": years.mean(),
+            "spread": spread,
+            "N": N,
+        }
         if self.variance == "weeks":
             state["sigma2"] = np.sum(residual**2) / (N * T - T - 1)
         else:
@@ -117,9 +122,15 @@ def simplex_weights(donors, target):
     gram, linear = donors @ donors.T / scale**2, donors @ target / scale**2
     found = minimize(
         lambda w: (0.5 * w @ gram @ w - linear @ w, gram @ w - linear),
-        start, jac=True, method="SLSQP", bounds=[(0.0, 1.0)] * N,
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0,
-                     "jac": lambda w: np.ones(N)},
+        start,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * N,
+        constraints={
+            "type": "eq",
+            "fun": lambda w: w.sum() - 1.0,
+            "jac": lambda w: np.ones(N),
+        },
         options={"ftol": 1e-14, "maxiter": 200},
     )
     w = np.clip(found.x if found.success else start, 0.0, None)

@@ -41,8 +41,10 @@ class Calibration:
     method: str = ""
 
     def __str__(self):
-        lines = [f"held-out years, method {self.method}: {len(self.table)} sums, "
-                 f"{len(self.skipped)} skipped"]
+        lines = [
+            f"held-out years, method {self.method}: {len(self.table)} sums, "
+            f"{len(self.skipped)} skipped"
+        ]
         lines.append(self.summary.round(4).to_string(index=False))
         for _, row in self.summary.iterrows():
             end = f"to week {int(row['end'])}: " if "end" in row else ""
@@ -79,8 +81,15 @@ def _limit_years(panel, n):
     complete = panel.complete()
     later = np.cumsum(complete[:, ::-1], axis=1)[:, ::-1]
     counts = np.where((complete & (later <= n))[:, :, None], panel.counts, np.nan)
-    return _panel.Panel(panel.cells, panel.years, panel.weeks, counts, panel.days,
-                        panel.has_days, panel.notes)
+    return _panel.Panel(
+        panel.cells,
+        panel.years,
+        panel.weeks,
+        counts,
+        panel.days,
+        panel.has_days,
+        panel.notes,
+    )
 
 
 def _units(panel):
@@ -132,7 +141,10 @@ def _finish(rows, joint, skipped, label_end, method):
         raise ValueError(
             "nothing to judge: every unit-year was skipped (" + "; ".join(reasons) + ")"
         )
-    table, whole = pd.concat(rows, ignore_index=True), pd.concat(joint, ignore_index=True)
+    table, whole = (
+        pd.concat(rows, ignore_index=True),
+        pd.concat(joint, ignore_index=True),
+    )
     summaries = []
     for frame in (table, whole):
         if label_end:
@@ -156,8 +168,17 @@ def _fit(options, method, by_age, panel, pool):
         return model._fit_panel(panel, pool)
 
 
-def rolling_origin(data, years=range(2015, 2020), training_years=5, given=8, end=26,
-                   method="pooled", pool=None, by_age=False, **options):
+def rolling_origin(
+    data,
+    years=range(2015, 2020),
+    training_years=5,
+    given=8,
+    end=26,
+    method="pooled",
+    pool=None,
+    by_age=False,
+    **options,
+):
     """Predict each year from earlier years and its own first weeks.
 
     Parameters
@@ -207,7 +228,9 @@ def rolling_origin(data, years=range(2015, 2020), training_years=5, given=8, end
             continue
         if method != "pooled":
             past = _limit_years(past.select(cells=cells), training_years)
-        other = None if pooled is None else _without(pooled, lambda y, year=year: y >= year)
+        other = (
+            None if pooled is None else _without(pooled, lambda y, year=year: y >= year)
+        )
         model = _fit(options, method, by_age, past, other)
         onset = int(whole.weeks[whole.weeks > given][0])
         last = int(whole.weeks[-1])
@@ -215,8 +238,16 @@ def rolling_origin(data, years=range(2015, 2020), training_years=5, given=8, end
     return _finish(rows, joint, skipped, False, method)
 
 
-def leave_one_year_out(data, years=range(2015, 2020), onset=6, ends=(13, 17, 24),
-                       method="pooled", pool=None, by_age=False, **options):
+def leave_one_year_out(
+    data,
+    years=range(2015, 2020),
+    onset=6,
+    ends=(13, 17, 24),
+    method="pooled",
+    pool=None,
+    by_age=False,
+    **options,
+):
     """Predict each year from all other years, the held-out year dropped everywhere.
 
     Parameters
@@ -278,5 +309,14 @@ def calibrate_panel(model, onset, end, cells=None, most=5):
     if cells is not None:
         place = {cell: i for i, cell in enumerate(panel.cells)}
         index = [place[c] for c in cells]
-    return _leave_one(panel, model.pool_, [int(y) for y in years], onset, (end,),
-                      model.method, model.by_age, model.options, index)
+    return _leave_one(
+        panel,
+        model.pool_,
+        [int(y) for y in years],
+        onset,
+        (end,),
+        model.method,
+        model.by_age,
+        model.options,
+        index,
+    )

@@ -96,14 +96,22 @@ def fit_ml(base, scatter, n_years, t, restarts=0):
     left = np.trace(scatter / max(n_years - 1, 1) - base) / len(t)
     scale = np.sqrt(max(left, 0.05 * np.trace(scatter) / n_years / len(t), 1e-300))
     floor = np.log(scale) - 9.0
-    bounds = [(floor, floor + 14.0), (np.log(0.05), np.log(4.0 * len(t))),
-              (floor, floor + 14.0)]
+    bounds = [
+        (floor, floor + 14.0),
+        (np.log(0.05), np.log(4.0 * len(t))),
+        (floor, floor + 14.0),
+    ]
     best = None
     for a, ell, sigma in STARTS[: 1 + restarts]:
         start = np.log([a * scale, ell, sigma * scale])
         found = minimize(
-            ml_objective, start, args=(base, scatter, n_years, square), jac=True,
-            method="L-BFGS-B", bounds=bounds, options={"maxiter": 200},
+            ml_objective,
+            start,
+            args=(base, scatter, n_years, square),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 200},
         )
         if best is None or found.fun < best.fun:
             best = found
@@ -133,11 +141,15 @@ class CGPModel(CellwiseModel):
 
     def __init__(self, covariance="ml", errors="full", components=2, restarts=0):
         if covariance not in COVARIANCES:
-            raise ValueError(f"covariance must be one of {COVARIANCES}, got {covariance!r}")
+            raise ValueError(
+                f"covariance must be one of {COVARIANCES}, got {covariance!r}"
+            )
         if errors not in ("full", "diagonal"):
             raise ValueError(f"errors must be 'full' or 'diagonal', got {errors!r}")
         if int(components) != components or components < 1:
-            raise ValueError(f"components must be a positive integer, got {components!r}")
+            raise ValueError(
+                f"components must be a positive integer, got {components!r}"
+            )
         if restarts not in range(len(STARTS)):
             raise ValueError(f"restarts must be 0-{len(STARTS) - 1}, got {restarts!r}")
         self.covariance, self.errors = covariance, errors
@@ -148,8 +160,13 @@ class CGPModel(CellwiseModel):
         k = min(self.components, N - 2)
         mean, S, value, vector = components(rates, k)
         poisson = np.maximum(mean, 0.5 / days.sum()) / days.mean(axis=0)
-        state = {"mean": mean, "eigenvalues": value, "components": k, "fit": None,
-                 "poisson": poisson}
+        state = {
+            "mean": mean,
+            "eigenvalues": value,
+            "components": k,
+            "fit": None,
+            "poisson": poisson,
+        }
         if value[0] <= 1e-12 * max(mean.max(), 1e-12) ** 2 or k < 1:
             state["kernel"] = S + np.diag(poisson)
             state["fallback"] = True

@@ -23,8 +23,12 @@ def model_class(method):
         from .pooled import PooledModel
 
         return PooledModel
-    classes = {"cgp": CGPModel, "mean": MeanModel, "trend": TrendModel,
-               "synthetic": SyntheticModel}
+    classes = {
+        "cgp": CGPModel,
+        "mean": MeanModel,
+        "trend": TrendModel,
+        "synthetic": SyntheticModel,
+    }
     if method not in classes:
         raise ValueError(f"method must be one of {METHODS}, got {method!r}")
     return classes[method]
@@ -134,8 +138,12 @@ class Counterfactual:
         if pool is not None:
             pool = _panel.fill_week53(pool)
             self.notes_ += pool.notes
-            arrays = {"counts": pool.counts, "days": pool.days, "years": pool.years,
-                      "cells": pool.cells}
+            arrays = {
+                "counts": pool.counts,
+                "days": pool.days,
+                "years": pool.years,
+                "cells": pool.cells,
+            }
         model = make_model(self.method, self.options)
         self.model_ = model.fit(
             panel.counts, panel.days, panel.years, panel.weeks, panel.cells, pool=arrays

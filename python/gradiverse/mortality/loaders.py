@@ -14,20 +14,60 @@ from . import _istat
 from ._sources import locate, read_table, region_name
 
 ALIASES = {
-    "unit": ("unit", "region", "country", "country_name", "jurisdiction", "state",
-             "jurisdiction of occurrence", "popcode", "countrycode", "area", "location",
-             "territory", "iso3c", "geo", "county", "province"),
+    "unit": (
+        "unit",
+        "region",
+        "country",
+        "country_name",
+        "jurisdiction",
+        "state",
+        "jurisdiction of occurrence",
+        "popcode",
+        "countrycode",
+        "area",
+        "location",
+        "territory",
+        "iso3c",
+        "geo",
+        "county",
+        "province",
+    ),
     "year": ("year", "iso_year", "mmwr_year", "mmwr year", "mmwryear"),
-    "week": ("week", "period", "iso_week", "mmwr_week", "mmwr week", "mmwrweek", "time"),
-    "deaths": ("deaths", "total_deaths", "all_cause", "all cause", "allcause", "count",
-               "number_of_deaths", "number of deaths", "deaths_total", "total"),
+    "week": (
+        "week",
+        "period",
+        "iso_week",
+        "mmwr_week",
+        "mmwr week",
+        "mmwrweek",
+        "time",
+    ),
+    "deaths": (
+        "deaths",
+        "total_deaths",
+        "all_cause",
+        "all cause",
+        "allcause",
+        "count",
+        "number_of_deaths",
+        "number of deaths",
+        "deaths_total",
+        "total",
+    ),
     "age": ("age", "age_class", "age_group", "age group", "agegroup", "cl_eta"),
     "sex": ("sex", "gender"),
     "population": ("population", "pop"),
     "days": ("days", "n_days"),
     "start": ("start", "start_date", "period_start", "date_start"),
-    "end": ("end", "end_date", "period_end", "week_ending", "week ending date",
-            "week_ending_date", "date_end"),
+    "end": (
+        "end",
+        "end_date",
+        "period_end",
+        "week_ending",
+        "week ending date",
+        "week_ending_date",
+        "date_end",
+    ),
 }
 
 
@@ -98,9 +138,17 @@ def load_italy(path=None, level="region"):
         else pd.Series(_istat.days_of(week.to_numpy(), year.to_numpy()))
     )
     frames = [
-        pd.DataFrame({"unit": unit, "age": _whole(table, "age_class", file), "sex": sex,
-                      "year": year, "week": week, "days": days,
-                      "deaths": _whole(table, sex, file)})
+        pd.DataFrame(
+            {
+                "unit": unit,
+                "age": _whole(table, "age_class", file),
+                "sex": sex,
+                "year": year,
+                "week": week,
+                "days": days,
+                "deaths": _whole(table, sex, file),
+            }
+        )
         for sex in ("male", "female")
     ]
     out = pd.concat(frames, ignore_index=True)
@@ -139,14 +187,18 @@ def load_stmf(path=None, by_sex=False, download=False):
     table = table.rename(columns={"popcode": "unit", "countrycode": "unit"})
     missing = {"unit", "year", "week", "age", "deaths"} - set(table.columns)
     if missing:
-        raise ValueError(f"{file}: not an STMF file, lacks {', '.join(sorted(missing))}")
+        raise ValueError(
+            f"{file}: not an STMF file, lacks {', '.join(sorted(missing))}"
+        )
     unknown = ~table["week"].astype(str).str.strip().str.isdigit()
     if unknown.any():
         notes.append(f"{int(unknown.sum())} rows of unknown week (UNK) are left out")
         table = table[~unknown].reset_index(drop=True)
     table = table.assign(
-        year=_whole(table, "year", file), week=_whole(table, "week", file),
-        deaths=_number(table, "deaths", file), age=table["age"].str.strip(),
+        year=_whole(table, "year", file),
+        week=_whole(table, "week", file),
+        deaths=_number(table, "deaths", file),
+        age=table["age"].str.strip(),
     )
     table = _sexes(table, by_sex, notes)
     return _tidy(table, file, notes)
@@ -154,8 +206,14 @@ def load_stmf(path=None, by_sex=False, download=False):
 
 def _stmf_pooled(table, file, notes):
     """Wide pooled output -> long; fractional splits of ages are rounded."""
-    ages = {"d0_14": "0-14", "d15_64": "15-64", "d65_74": "65-74", "d75_84": "75-84",
-            "d85p": "85+", "dtotal": "TOT"}
+    ages = {
+        "d0_14": "0-14",
+        "d15_64": "15-64",
+        "d65_74": "65-74",
+        "d75_84": "75-84",
+        "d85p": "85+",
+        "dtotal": "TOT",
+    }
     present = [c for c in ages if c in table]
     long = table.melt(["countrycode", "year", "week", "sex"], present, "age", "deaths")
     long["age"] = long["age"].map(ages)
@@ -202,7 +260,9 @@ def load_economist(path=None):
     table = read_table(file)
     need = {"region", "year", "total_deaths"}
     if not need <= set(table.columns):
-        raise ValueError(f"{file}: lacks {', '.join(sorted(need - set(table.columns)))}")
+        raise ValueError(
+            f"{file}: lacks {', '.join(sorted(need - set(table.columns)))}"
+        )
     period = next((c for c in ("week", "month", "quarter") if c in table), None)
     if period is None:
         raise ValueError(f"{file}: no column week, month or quarter")
@@ -212,8 +272,13 @@ def load_economist(path=None):
         unit = table["country"].where(same, table["country"] + ": " + table["region"])
         if table["country"].nunique() == 1 and table["region"].nunique() > 1:
             unit = table["region"]
-    out = pd.DataFrame({"unit": unit, "year": _whole(table, "year", file),
-                        "week": _whole(table, period, file)})
+    out = pd.DataFrame(
+        {
+            "unit": unit,
+            "year": _whole(table, "year", file),
+            "week": _whole(table, period, file),
+        }
+    )
     if "days" in table:
         days = _whole(table, "days", file)
         if days.nunique() > 1:
@@ -253,10 +318,14 @@ def load_cdc(path=None, states_only=False):
             raise ValueError(f"{file}: no column for {name} among {', '.join(lower)}")
         columns[name] = found
     text = table[columns["deaths"]].str.replace(",", "", regex=False)
-    out = pd.DataFrame({"unit": table[columns["unit"]],
-                        "year": _whole(table, columns["year"], file),
-                        "week": _whole(table, columns["week"], file),
-                        "deaths": _number(text.to_frame("deaths"), "deaths", file)})
+    out = pd.DataFrame(
+        {
+            "unit": table[columns["unit"]],
+            "year": _whole(table, columns["year"], file),
+            "week": _whole(table, columns["week"], file),
+            "deaths": _number(text.to_frame("deaths"), "deaths", file),
+        }
+    )
     notes = []
     if "snapshot" in lower:
         out.insert(0, "snapshot", _whole(table, lower["snapshot"], file))
@@ -265,7 +334,11 @@ def load_cdc(path=None, states_only=False):
         out = _states(out, notes)
     notes.append(
         "MMWR weeks; the newest weeks of a publication are incomplete"
-        + ("" if states_only else "; New York City and the nation are rows of their own")
+        + (
+            ""
+            if states_only
+            else "; New York City and the nation are rows of their own"
+        )
     )
     return _tidy(out, file, notes)
 
@@ -361,8 +434,11 @@ def _is_file(path):
 def _calendar(out, source, notes):
     """Year and week columns from whatever dates the table has."""
     if "week" in out and "year" not in out:
-        match = out["week"].astype(str).str.extract(r"^(\d{4})-?W(\d{1,2})$",
-                                                    flags=re.IGNORECASE)
+        match = (
+            out["week"]
+            .astype(str)
+            .str.extract(r"^(\d{4})-?W(\d{1,2})$", flags=re.IGNORECASE)
+        )
         if match.notna().all(axis=None):
             out["year"], out["week"] = match[0], match[1]
     if "year" in out and "week" in out:
@@ -417,16 +493,25 @@ def load_official(path=None, download=False, national=False):
         unit (Trento and Bolzano joined to their region; "Italy" if `national`), date,
         deaths, cases, swabs: cumulative; series are revised and may fall.
     """
-    file = locate("italy_official_national" if national else "italy_official", path, download)
-    table = read_table(file).rename(
-        columns={"data": "date", "denominazione_regione": "region",
-                 "deceduti": "deaths_cum", "totale_casi": "cases_cum",
-                 "tamponi": "swabs_cum"}
+    file = locate(
+        "italy_official_national" if national else "italy_official", path, download
     )
-    need = {"date", "deaths_cum", "cases_cum", "swabs_cum"} | (set() if national else
-                                                               {"region"})
+    table = read_table(file).rename(
+        columns={
+            "data": "date",
+            "denominazione_regione": "region",
+            "deceduti": "deaths_cum",
+            "totale_casi": "cases_cum",
+            "tamponi": "swabs_cum",
+        }
+    )
+    need = {"date", "deaths_cum", "cases_cum", "swabs_cum"} | (
+        set() if national else {"region"}
+    )
     if not need <= set(table.columns):
-        raise ValueError(f"{file}: lacks {', '.join(sorted(need - set(table.columns)))}")
+        raise ValueError(
+            f"{file}: lacks {', '.join(sorted(need - set(table.columns)))}"
+        )
     out = pd.DataFrame({"date": pd.to_datetime(table["date"]).dt.normalize()})
     for name in ("deaths", "cases", "swabs"):
         out[name] = _number(table, f"{name}_cum", file)
@@ -434,8 +519,14 @@ def load_official(path=None, download=False, national=False):
         out.insert(0, "unit", "Italy")
         return _tidy(out, file)
     unit = table["region"].map(region_name)
-    joined = unit.replace({"Trento": "Trentino-Alto Adige/Südtirol",
-                           "Bolzano": "Trentino-Alto Adige/Südtirol"})
+    joined = unit.replace(
+        {
+            "Trento": "Trentino-Alto Adige/Südtirol",
+            "Bolzano": "Trentino-Alto Adige/Südtirol",
+        }
+    )
     out.insert(0, "unit", joined)
-    out = out.groupby(["unit", "date"], as_index=False)[["deaths", "cases", "swabs"]].sum()
+    out = out.groupby(["unit", "date"], as_index=False)[
+        ["deaths", "cases", "swabs"]
+    ].sum()
     return _tidy(out, file, ["Trento and Bolzano are joined to Trentino-Alto Adige"])

@@ -162,8 +162,10 @@ class Excess:
             w = np.where(mask & known[None], factor[:, None], 0.0)
             rows.append(self._sums(w, (mask & ~known[None]).sum(axis=(1, 2))))
         table = pd.concat(rows, ignore_index=True)
-        left = pd.DataFrame(labels, columns=list(names)) if names else pd.DataFrame(
-            index=range(len(table))
+        left = (
+            pd.DataFrame(labels, columns=list(names))
+            if names
+            else pd.DataFrame(index=range(len(table)))
         )
         return pd.concat([left, table], axis=1)
 
@@ -175,8 +177,12 @@ class Excess:
         full = self._embed(flat)
         sd = np.sqrt(np.clip(self.prediction.variance(full), 0.0, None))
         empty = ~(flat != 0).any(axis=1)
-        out = {"observed": observed, "expected": expected, "excess": observed - expected,
-               "sd": sd}
+        out = {
+            "observed": observed,
+            "expected": expected,
+            "excess": observed - expected,
+            "sd": sd,
+        }
         for level in LEVELS:
             low, high = self.prediction.interval(full, level)
             name = f"{level * 100:.0f}"
@@ -185,8 +191,19 @@ class Excess:
         table = pd.DataFrame(out)
         table[empty] = np.nan
         table["missing"] = missing
-        return table[["observed", "expected", "excess", "sd", "lower95", "upper95",
-                      "lower68", "upper68", "missing"]]
+        return table[
+            [
+                "observed",
+                "expected",
+                "excess",
+                "sd",
+                "lower95",
+                "upper95",
+                "lower68",
+                "upper68",
+                "missing",
+            ]
+        ]
 
     def _window(self, start, end):
         first = self.onset if start is None else int(start)
@@ -221,7 +238,9 @@ class Excess:
         scale = dict(scale)
         missing = {u for u, _ in self.cells} - set(scale)
         if missing:
-            raise ValueError(f"scale lacks the unit(s) {', '.join(sorted(map(str, missing)))}")
+            raise ValueError(
+                f"scale lacks the unit(s) {', '.join(sorted(map(str, missing)))}"
+            )
         return np.array([float(scale[u]) for u, _ in self.cells])
 
     def _groups(self, names, inside):

@@ -29,8 +29,11 @@ def crps_student(error, sd, dof):
     dof = np.asarray(dof, float)
     scale = sd * np.sqrt((dof - 2) / dof)
     z = error / scale
-    last = 2 * np.sqrt(dof) / (dof - 1) * np.exp(
-        betaln(0.5, dof - 0.5) - 2 * betaln(0.5, dof / 2)
+    last = (
+        2
+        * np.sqrt(dof)
+        / (dof - 1)
+        * np.exp(betaln(0.5, dof - 0.5) - 2 * betaln(0.5, dof / 2))
     )
     body = z * (2 * student.cdf(z, dof) - 1)
     return scale * (body + 2 * student.pdf(z, dof) * (dof + z**2) / (dof - 1) - last)

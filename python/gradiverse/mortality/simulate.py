@@ -8,9 +8,28 @@ Poisson.  From `onset` of the last year a wave of excess deaths with known size 
 import numpy as np
 import pandas as pd
 
-NAMES = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo", "Hazel", "Ilex",
-         "Juniper", "Larch", "Maple", "Oak", "Pine", "Quince", "Rowan", "Spruce", "Tilia",
-         "Walnut", "Yew")
+NAMES = (
+    "Alder",
+    "Birch",
+    "Cedar",
+    "Dogwood",
+    "Elm",
+    "Fir",
+    "Ginkgo",
+    "Hazel",
+    "Ilex",
+    "Juniper",
+    "Larch",
+    "Maple",
+    "Oak",
+    "Pine",
+    "Quince",
+    "Rowan",
+    "Spruce",
+    "Tilia",
+    "Walnut",
+    "Yew",
+)
 AGES = ("0-59", "60-69", "70-79", "80-89", "90+")
 AGE_SHARE = (0.08, 0.10, 0.21, 0.37, 0.24)
 HIT_SHARE = (0.04, 0.09, 0.25, 0.40, 0.22)
@@ -23,14 +42,25 @@ def kernel(weeks, scale=4.0, winter=0.06, year_sd=0.012, floor=0.25):
     plus a common level of the year.
     """
     weeks = np.asarray(weeks, float)
-    amplitude = winter * (floor + (1 - floor) * 0.5 * (1 + np.cos(2 * np.pi * weeks / 52)))
+    amplitude = winter * (
+        floor + (1 - floor) * 0.5 * (1 + np.cos(2 * np.pi * weeks / 52))
+    )
     gap = weeks[:, None] - weeks[None, :]
     smooth = np.exp(-0.5 * (gap / scale) ** 2) * np.outer(amplitude, amplitude)
     return smooth + year_sd**2
 
 
-def synthetic(units=20, years=range(2011, 2021), weeks=range(1, 27), onset=9,
-              wave=None, level=(60.0, 1500.0), trend=0.006, by_age=False, rng=0):
+def synthetic(
+    units=20,
+    years=range(2011, 2021),
+    weeks=range(1, 27),
+    onset=9,
+    wave=None,
+    level=(60.0, 1500.0),
+    trend=0.006,
+    by_age=False,
+    rng=0,
+):
     """Tidy table of synthetic regions and the truth behind it.
 
     Parameters
@@ -73,7 +103,11 @@ def synthetic(units=20, years=range(2011, 2021), weeks=range(1, 27), onset=9,
     base = np.exp(rng.uniform(*np.log(level), units))
     slope = trend + 0.004 * rng.standard_normal(units)
     phase = 2 * np.pi * (weeks - 4) / 52
-    season = 1 + 0.10 * np.cos(phase) + 0.02 * rng.standard_normal((units, 1)) * np.cos(phase)
+    season = (
+        1
+        + 0.10 * np.cos(phase)
+        + 0.02 * rng.standard_normal((units, 1)) * np.cos(phase)
+    )
     factor = np.linalg.cholesky(kernel(weeks) + 1e-10 * np.eye(W))
     nation = rng.standard_normal((Y, W)) @ factor.T
     local = rng.standard_normal((units, Y, W)) @ factor.T
@@ -82,7 +116,9 @@ def synthetic(units=20, years=range(2011, 2021), weeks=range(1, 27), onset=9,
     expected = base[:, None, None] * growth[:, :, None] * season[:, None, :]
     expected = expected * np.clip(1 + relative, 0.3, None)
     size = rng.uniform(-0.03, 0.8, units) if wave is None else np.asarray(wave, float)
-    shape = np.where(weeks >= onset, np.exp(-0.5 * ((weeks - onset - 4) / 2.5) ** 2), 0.0)
+    shape = np.where(
+        weeks >= onset, np.exp(-0.5 * ((weeks - onset - 4) / 2.5) ** 2), 0.0
+    )
     after = weeks >= onset
     wave_deaths = np.zeros_like(expected)
     if after.any():
@@ -106,9 +142,15 @@ def synthetic(units=20, years=range(2011, 2021), weeks=range(1, 27), onset=9,
     for mean, extra, age in cells:
         deaths = rng.poisson(np.clip(mean + extra, 0, None))
         u, y, w = np.indices(deaths.shape).reshape(3, -1)
-        frame = pd.DataFrame({"unit": truth.unit.to_numpy()[u], "year": years[y],
-                              "week": weeks[w], "deaths": deaths.ravel(),
-                              "population": population[u]})
+        frame = pd.DataFrame(
+            {
+                "unit": truth.unit.to_numpy()[u],
+                "year": years[y],
+                "week": weeks[w],
+                "deaths": deaths.ravel(),
+                "population": population[u],
+            }
+        )
         if age is not None:
             frame.insert(1, "age", age)
         frames.append(frame)
@@ -119,4 +161,6 @@ def synthetic(units=20, years=range(2011, 2021), weeks=range(1, 27), onset=9,
 
 def _name(i):
     """Region names that no atlas knows."""
-    return NAMES[i] if i < len(NAMES) else f"{NAMES[i % len(NAMES)]} {i // len(NAMES) + 1}"
+    return (
+        NAMES[i] if i < len(NAMES) else f"{NAMES[i % len(NAMES)]} {i // len(NAMES) + 1}"
+    )
