@@ -123,6 +123,7 @@ struct closing {
     gv_val *map;
     gv_val *captured;
     int n_captured, cap;
+    bool whole; /* copy everything, capture nothing */
 };
 
 static gv_status add_input(struct closing *c, gv_val v)
@@ -164,9 +165,11 @@ static gv_status close_slice(struct closing *c, int nin, const gv_val *in, int n
         const gv_node *node = g->node[k];
         bool inside = false;
         for (int o = 0; o < node->nout; o++)
-            inside |= need[node->first + o] && dep[node->first + o] &&
+            inside |= need[node->first + o] && (c->whole || dep[node->first + o]) &&
                       c->map[node->first + o] == GV_NONE;
         if (!inside) continue;
+        if (node->op == &gv_op_input)
+            return gv_fail(GV_ERR_RUNTIME, "a function depends on a foreign placeholder");
         for (int i = 0; i < node->nin; i++) {
             gv_val v = node->in[i];
             if (c->map[v] != GV_NONE) continue;
@@ -193,10 +196,13 @@ gv_status gv_func_close(const gv_graph *g, int nin, const gv_val *in, int nout,
                         gv_func **func, int *n_captured, gv_val **captured)
 {
     gv_val *resolved = gv_alloc((size_t)(nout + 1) * sizeof *resolved);
-    struct closing c = { .g = g };
+    struct closing c = { .g = g, .whole = n_given < 0 };
     bool *dep = gv_graph_depends(g, nin, in, false);
     if (resolved && dep) memcpy(resolved, out, (size_t)nout * sizeof *out);
-    bool *need = resolved && dep ? needed(g, nout, resolved, NULL) : NULL;
+    bool *stop = gv_alloc_zero((size_t)g->n_val + 1);
+    for (int i = 0; stop && i < nin; i++) stop[in[i]] = true;
+    bool *need = resolved && dep && stop ? needed(g, nout, resolved, stop) : NULL;
+    gv_free(stop);
     c.map = gv_alloc(((size_t)g->n_val + 1) * sizeof *c.map);
     c.f = gv_alloc_zero(sizeof *c.f);
     gv_status s = GV_ERR_MEMORY;

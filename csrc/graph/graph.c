@@ -20,6 +20,11 @@ gv_graph *gv_graph_new(void)
     }
     memset(g->table, 0xff, (size_t)g->cap_table * sizeof *g->table);
     g->line = -1;
+    /* Value 0 is never used: vjp rules leave 0 where they have nothing to say. */
+    if (gv_graph_input(g, &(gv_type){ .dtype = GV_BOOL }) != 0) {
+        gv_graph_free(g);
+        return NULL;
+    }
     return g;
 }
 

@@ -65,7 +65,8 @@ struct gv_func {
 };
 /* Close the slice between in and out. Values it needs besides: those in `captured`
  * first (given, n_captured_given of them), then others, found and appended; the
- * function's inputs are in + captured. *captured is allocated (gv_free). */
+ * function's inputs are in + captured. *captured is allocated (gv_free). With
+ * n_given < 0 nothing may be captured: all that is needed is copied in. */
 gv_status gv_func_close(const gv_graph *g, int nin, const gv_val *in, int nout,
                         const gv_val *out, int n_given, const gv_val *given,
                         gv_func **func, int *n_captured, gv_val **captured) GV_MUST;

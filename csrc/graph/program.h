@@ -90,6 +90,7 @@ typedef struct gv_program {
     unsigned options;
     uint64_t hash[2];
     int refs;
+    int64_t used; /* cache: time of last use */
     pthread_mutex_t lock;
     gv_exec *idle;
 } gv_program;
@@ -108,6 +109,10 @@ struct gv_sub {
 
 gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
                          const gv_val *out, unsigned options, gv_program **p) GV_MUST;
+/* The same through the cache of planned programs (keyed by the canonical graph). */
+gv_status gv_program_get(const gv_graph *g, int nin, const gv_val *in, int nout,
+                         const gv_val *out, unsigned options, gv_program **p) GV_MUST;
+void gv_program_cache_clear(void);
 gv_program *gv_program_ref(gv_program *p);
 void gv_program_unref(gv_program *p);
 gv_status gv_program_run(gv_program *p, const void *const *in, void *const *out) GV_MUST;

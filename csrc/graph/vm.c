@@ -13,20 +13,97 @@ gv_status (*gv_poll_hook)(void) = NULL;
 
 #define KEEP_ARENA ((size_t)1 << 20) /* larger arenas go back to the pool after a run */
 
-gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
-                         const gv_val *out, unsigned options, gv_program **program)
+static gv_program *program_make(unsigned options)
 {
     gv_program *p = gv_alloc_zero(sizeof *p);
-    if (!p) return GV_ERR_MEMORY;
+    if (!p) return NULL;
     p->refs = 1;
     p->options = options;
     pthread_mutex_init(&p->lock, NULL);
+    return p;
+}
+
+gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
+                         const gv_val *out, unsigned options, gv_program **program)
+{
+    gv_program *p = program_make(options);
+    if (!p) return GV_ERR_MEMORY;
     gv_status s = gv_canonical(g, nin, in, nout, out, p);
     if (s == GV_OK) s = gv_plan(p);
     if (s != GV_OK) {
         gv_program_unref(p);
         return s;
     }
+    *program = p;
+    return GV_OK;
+}
+
+/* --- cache ------------------------------------------------------------------------ */
+enum { CACHE = 512 };
+static gv_program *cached[CACHE];
+static int64_t cache_clock;
+static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static gv_program *cache_find(const gv_program *like)
+{
+    for (int i = 0; i < CACHE && cached[i]; i++)
+        if (cached[i]->hash[0] == like->hash[0] && cached[i]->hash[1] == like->hash[1]) {
+            cached[i]->used = ++cache_clock;
+            return gv_program_ref(cached[i]);
+        }
+    return NULL;
+}
+
+static void cache_put(gv_program *p)
+{
+    int oldest = 0;
+    for (int i = 0; i < CACHE; i++) {
+        if (!cached[i]) {
+            oldest = i;
+            break;
+        }
+        if (cached[i]->used < cached[oldest]->used) oldest = i;
+    }
+    gv_program_unref(cached[oldest]);
+    p->used = ++cache_clock;
+    cached[oldest] = gv_program_ref(p);
+}
+
+void gv_program_cache_clear(void)
+{
+    pthread_mutex_lock(&cache_lock);
+    for (int i = 0; i < CACHE; i++) {
+        gv_program_unref(cached[i]);
+        cached[i] = NULL;
+    }
+    pthread_mutex_unlock(&cache_lock);
+}
+
+gv_status gv_program_get(const gv_graph *g, int nin, const gv_val *in, int nout,
+                         const gv_val *out, unsigned options, gv_program **program)
+{
+    gv_program *p = program_make(options);
+    if (!p) return GV_ERR_MEMORY;
+    gv_status s = gv_canonical(g, nin, in, nout, out, p);
+    gv_program *known = NULL;
+    if (s == GV_OK) {
+        pthread_mutex_lock(&cache_lock);
+        known = cache_find(p);
+        pthread_mutex_unlock(&cache_lock);
+    }
+    if (known || s != GV_OK) {
+        gv_program_unref(p);
+        *program = known;
+        return s;
+    }
+    s = gv_plan(p);
+    if (s != GV_OK) {
+        gv_program_unref(p);
+        return s;
+    }
+    pthread_mutex_lock(&cache_lock);
+    cache_put(p);
+    pthread_mutex_unlock(&cache_lock);
     *program = p;
     return GV_OK;
 }
