@@ -84,15 +84,12 @@ def _rows(scope, out, variables):
     trace, dtype = scope.trace, COTANGENT.get(str(out.dtype))
     if dtype is None or out.size == 0:
         return [
-            trace.zeros(COTANGENT[str(v.dtype)], out.shape + v.shape)
-            for v in variables
+            trace.zeros(COTANGENT[str(v.dtype)], out.shape + v.shape) for v in variables
         ]
     ct = trace.placeholder(dtype, out.shape, "a cotangent")
     ids = trace.graph.vjp([out.id], [ct], [v.id for v in variables])
     ids = filled(trace, ids, variables)
-    ids, batched = trace.graph.batch(
-        ids, [ct], [_basis(scope, out, dtype)], out.size
-    )
+    ids, batched = trace.graph.batch(ids, [ct], [_basis(scope, out, dtype)], out.size)
     return [
         _shaped(trace, i, out.shape + v.shape)
         if b

@@ -93,9 +93,7 @@ class _OwnPullback(_Pullback):
         ]
         ids = graph.vjp([v.id for v in outs], cts, [v.id for v in variables])
         self._ids = ids
-        self._zeros = [
-            (COTANGENT[str(v.dtype)], v.shape) for v in variables
-        ]
+        self._zeros = [(COTANGENT[str(v.dtype)], v.shape) for v in variables]
         live = [i for i in ids if i >= 0]
         self._func, self.captured = graph.func(cts, live)
         self._program = graph.program([*cts, *self.captured], live)

@@ -76,9 +76,7 @@ class _Xs:
         return self.tree.unflatten(leaves)
 
 
-def scan(
-    f, init, xs=None, length=None, policy="store", inverse=None, reverse=False
-):
+def scan(f, init, xs=None, length=None, policy="store", inverse=None, reverse=False):
     """A loop that carries a state and collects results.
 
     Parameters
@@ -228,9 +226,7 @@ def _with_inverse(scope, carry, steps, inverse, begin, outs, captured):
     """(body, inverse) closed over the same captured values, and these values."""
     trace = scope.trace
     back_in = carry.placeholders(trace, "the carry of gv.scan")
-    slices = [
-        trace.var(trace.placeholder(d, s, w), False) for d, s, w in steps.slots
-    ]
+    slices = [trace.var(trace.placeholder(d, s, w), False) for d, s, w in steps.slots]
     previous = inverse(carry.nest(back_in), steps.nest(slices))
     back = carry.take(scope, previous, "the inverse")
     if carry.settle(back, "the inverse"):

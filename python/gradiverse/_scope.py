@@ -197,17 +197,13 @@ class Wrt:
             if leaves is None:
                 raise ValueError(f"{what} is shaped {tree!r}, not {self.tree!r}")
         return [
-            leaf
-            for leaf, k in zip(leaves, self._slots, strict=True)
-            if k is not None
+            leaf for leaf, k in zip(leaves, self._slots, strict=True) if k is not None
         ]
 
 
 def _none_filled(x, wrt):
     """Leaves of a nest that has None where the argument has static leaves."""
-    whole = wrt.tree.unflatten(
-        [None if k is None else 0 for k in wrt._slots]
-    )
+    whole = wrt.tree.unflatten([None if k is None else 0 for k in wrt._slots])
     leaves, tree = flatten(x)
     if tree != flatten(whole)[1]:
         return None

@@ -55,7 +55,9 @@ class _Mapped:
         ):
             leaves, tree = flatten(arg)
             out = [
-                self._leaf(as_leaf(x), axis, lambda k=k, arg=arg, i=i: _where(k, arg, i))
+                self._leaf(
+                    as_leaf(x), axis, lambda k=k, arg=arg, i=i: _where(k, arg, i)
+                )
                 for i, (x, axis) in enumerate(zip(leaves, axes, strict=True))
             ]
             self.args.append(tree.unflatten(out))
@@ -171,5 +173,3 @@ def _placed(trace, vid, v, batched, axis, n):
     order = list(range(1, ndim))
     order.insert(axis, 0)
     return _permuted(trace, vid, order)
-
-

@@ -69,7 +69,6 @@ def cond(pred, f, g, *args):
     (-0.0, 3.0)
     """
 
-
     known = _predicate(pred, "gv.cond")
     if type(known) is bool:
         return f(*args) if known else g(*args)
@@ -262,4 +261,3 @@ def _checked_scale(scale, who):
     if not 0 < scale < float("inf"):
         raise ValueError(f"{who}: scale {scale} must be positive and finite")
     return scale
-

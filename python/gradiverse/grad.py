@@ -183,9 +183,7 @@ def jvp(f, primals, tangents, has_aux=False):
     ):
         raise TypeError("gv.jvp: primals and tangents must be tuples, one entry each")
     if len(primals) != len(tangents) or not primals:
-        raise ValueError(
-            f"gv.jvp: {len(primals)} primals and {len(tangents)} tangents"
-        )
+        raise ValueError(f"gv.jvp: {len(primals)} primals and {len(tangents)} tangents")
     with Scope(primals, tangents) as scope:
         trace = scope.trace
         new, wrts = differentiate(scope, f, primals, range(len(primals)), False)

@@ -292,9 +292,7 @@ def _unchanged(array, snapshot):
         return bool(np.array_equal(array, snapshot))
     width = math.gcd(array.itemsize, 8)
     bits = f"u{width}"
-    return bool(
-        (array.reshape(-1).view(bits) == snapshot.reshape(-1).view(bits)).all()
-    )
+    return bool((array.reshape(-1).view(bits) == snapshot.reshape(-1).view(bits)).all())
 
 
 # --- attributes ---------------------------------------------------------------------
