@@ -1,0 +1,104 @@
+"""The ``gradiverse`` command: one sub-command per study.
+
+Errors of use end in one line on stderr and exit status 2.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from pathlib import Path
+
+
+def _mortality(arguments, config, say):
+    from .mortality.study import run
+
+    run(arguments.data, arguments.output, config, arguments.quick, say)
+
+
+STUDIES = {
+    "mortality": (
+        _mortality,
+        "excess deaths with calibrated intervals: fit, held-out years, figures, report",
+    ),
+}
+
+
+def parser():
+    """The argument parser."""
+    top = argparse.ArgumentParser(
+        prog="gradiverse", description="End-to-end studies; each writes a report."
+    )
+    top.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = top.add_subparsers(dest="study", metavar="STUDY")
+    for name, (_, text) in STUDIES.items():
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--data", metavar="PATH", help="the table or folder to study "
+                         "(default: GRADIVERSE_DATA, a download, synthetic data)")
+        sub.add_argument("--config", metavar="FILE.toml",
+                         help=f"settings in the table [{name}]")
+        sub.add_argument("--output", metavar="DIR", default=f"{name}-output",
+                         help="folder for figures, tables and report.html "
+                         f"(default: {name}-output)")
+        sub.add_argument("--quick", action="store_true", help="seconds, not minutes")
+    return top
+
+
+def read_config(path, table):
+    """The settings of one table of a TOML file; {} without a file."""
+    if path is None:
+        return {}
+    try:
+        import tomllib
+    except ImportError:
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise ValueError(
+                "--config needs Python 3.11 or the package tomli (pip install tomli)"
+            ) from None
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    if table not in content:
+        names = ", ".join(content) or "none"
+        raise ValueError(f"{path} has no table [{table}]; it has: {names}")
+    return content[table]
+
+
+def main(argv=None):
+    """Entry point; returns the exit status."""
+    top = parser()
+    arguments = top.parse_args(argv)
+    if arguments.version:
+        from .mortality.report import version
+
+        print(f"gradiverse {version()}")
+        return 0
+    if arguments.study is None:
+        top.print_help()
+        return 2
+    study, _ = STUDIES[arguments.study]
+    try:
+        config = read_config(arguments.config, arguments.study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            study(arguments, config, lambda line: print(line, flush=True))
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if os.environ.get("GRADIVERSE_DEBUG"):
+            raise
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"gradiverse {arguments.study}: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gradiverse {arguments.study}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
