@@ -1,0 +1,273 @@
+"""The joint predictive law of the pooled model.
+
+Deaths of cell i in the predicted weeks are  mean_i + g S_i z_i + e_i:  S_i a factor of
+the cell's structural covariance, z_i standard normal vectors whose correlation between
+cells i and j is R_ij times the identity, e_i independent noise (counts, white part) and
+g one random scale, E[g^2] = 1, shared by all cells and weeks: a Student-t law whose
+covariance is known exactly.  R_ij is a sum of shares: all cells, cells of one unit, cells
+of one age, the cell itself.
+
+With ages, a law of the units' totals E and a law of contrasts d combine as
+e_i = p_i E + d_i - p_i sum_j d_j,  p_i the cell's part of its unit: the ages add up to
+the total exactly.
+"""
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import chi2, norm
+
+N_NODES = 64
+CHUNK = 4_000_000
+
+
+def scale_nodes(dof, n=N_NODES):
+    """(n,) equally likely values of g^2, mean one, of a t law with `dof` degrees."""
+    g2 = 1.0 / chi2.ppf((np.arange(n) + 0.5) / n, dof)
+    return g2 / g2.mean()
+
+
+def half_width(structural, noise, g2, level):
+    """Half the central interval of a mixture over g^2 of N(0, g^2 structural + noise)."""
+    s, n = np.broadcast_arrays(structural, noise)
+    sd = np.sqrt(np.maximum(s[..., None] * g2 + n[..., None], 0.0))
+    target = 0.5 + 0.5 * level
+    low = norm.ppf(target) * sd.min(axis=-1)
+    high = norm.ppf(target) * sd.max(axis=-1)
+    safe = np.maximum(sd, 1e-300)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        below = ndtr(middle[..., None] / safe).mean(axis=-1) < target
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)
+
+
+class Correlation:
+    """R = common + same unit + same age + own.
+
+    Parameters
+    ----------
+    unit, age : (C,) int codes from 0
+    shares : (4,) non-negative, sum one
+    """
+
+    def __init__(self, unit, age, shares):
+        zero, own = np.zeros(len(unit), int), np.arange(len(unit))
+        self.codes = [zero, np.asarray(unit), np.asarray(age), own]
+        self.shares = np.asarray(shares, float)
+
+    def _parts(self):
+        return [(c, s) for c, s in zip(self.codes, self.shares, strict=True) if s > 0.0]
+
+    def quadratic(self, v):
+        """sum_ij R_ij v_i . v_j for v (k, C, r), shape (k,)."""
+        out = np.zeros(len(v))
+        for code, share in self._parts():
+            total = np.zeros((len(v), code.max() + 1, v.shape[2]))
+            np.add.at(total, (slice(None), code), v)
+            out += share * (total**2).sum(axis=(1, 2))
+        return out
+
+    def matrix(self, rows=None):
+        """(C, C), or the part of the cells `rows`."""
+        rows = self.codes[3] if rows is None else rows
+        R = np.zeros((len(rows), len(rows)))
+        for code, share in self._parts():
+            R += share * (code[rows][:, None] == code[rows][None])
+        return R
+
+    def draw(self, n, r, rng):
+        """(n, C, r) standard normal vectors with correlation R over the cells."""
+        out = np.zeros((n, len(self.codes[0]), r))
+        for code, share in self._parts():
+            out += np.sqrt(share) * rng.standard_normal((n, code.max() + 1, r))[:, code]
+        return out
+
+
+class CellLaw:
+    """Factor (C, W, r), noise variance (C, W) and correlation of a set of cells."""
+
+    def __init__(self, factor, noise, correlation):
+        self.factor, self.noise, self.correlation = factor, noise, correlation
+
+    def scaled(self, by):
+        """The law of the vector times `by` (C, W)."""
+        return CellLaw(self.factor * by[..., None], self.noise * by**2, self.correlation)
+
+    def parts(self, w):
+        """Structural and noise variance of sums with weights w (k, C, W)."""
+        v = np.matmul(w.transpose(1, 0, 2), self.factor).transpose(1, 0, 2)
+        noise = np.einsum("kcw,cw->k", w**2, self.noise, optimize=True)
+        return self.correlation.quadratic(v), noise
+
+    def cell_parts(self):
+        """Structural and noise variance of single cell-weeks, (C, W)."""
+        return (self.factor**2).sum(axis=2), self.noise
+
+    def dense(self):
+        """(C W, C W) covariance."""
+        C, W, r = self.factor.shape
+        flat = self.factor.reshape(C * W, r)
+        full = (flat @ flat.T).reshape(C, W, C, W)
+        full *= self.correlation.matrix()[:, None, :, None]
+        full = full.reshape(C * W, C * W)
+        full[np.diag_indices(C * W)] += self.noise.ravel()
+        return full
+
+    def draw(self, n, g, rng):
+        """(n, C, W) draws; g (n,) the random scales."""
+        z = self.correlation.draw(n, self.factor.shape[2], rng) * g[:, None, None]
+        x = np.matmul(self.factor, z.transpose(1, 2, 0)).transpose(2, 0, 1)
+        return x + np.sqrt(self.noise) * rng.standard_normal(x.shape)
+
+
+class SplitLaw:
+    """Units' totals and contrasts of their parts.
+
+    Parameters
+    ----------
+    top : CellLaw of U units
+    contrast : CellLaw of C cells
+    unit : (C,) index of each cell's unit in `top`
+    part : (C, W), the cell's part of its unit; sums to one over a unit
+    """
+
+    def __init__(self, top, contrast, unit, part):
+        self.top, self.contrast, self.unit, self.part = top, contrast, unit, part
+
+    def _collect(self, values):
+        out = np.zeros(values.shape[:-2] + (len(self.top.noise), values.shape[-1]))
+        np.add.at(out, (Ellipsis, self.unit, slice(None)), values)
+        return out
+
+    def parts(self, w):
+        above = self._collect(w * self.part)
+        s, n = self.top.parts(above)
+        s2, n2 = self.contrast.parts(w - above[:, self.unit])
+        return s + s2, n + n2
+
+    def cell_parts(self):
+        s, n = (x[self.unit] * self.part**2 for x in self.top.cell_parts())
+        s2, n2 = np.empty_like(s), np.empty_like(n)
+        for u in range(len(self.top.noise)):
+            mine = np.flatnonzero(self.unit == u)
+            F, p = self.contrast.factor[mine], self.part[mine]
+            B = np.einsum("iwr,jwr->wij", F, F, optimize=True)
+            B *= self.contrast.correlation.matrix(mine)
+            row, noise = B.sum(axis=2).T, self.contrast.noise[mine]
+            own = np.einsum("wii->iw", B)
+            s2[mine] = own - 2.0 * p * row + p**2 * row.sum(axis=0)
+            n2[mine] = noise * (1.0 - 2.0 * p) + p**2 * noise.sum(axis=0)
+        return s + np.maximum(s2, 0.0), n + n2
+
+    def dense(self):
+        C, W = self.part.shape
+        same = (self.unit[:, None] == self.unit[None]).astype(float)
+        blocks = self.contrast.dense().reshape(C, W, C, W)
+        unit_sum = np.einsum("ij,jwkx->iwkx", same, blocks, optimize=True)
+        blocks = blocks - self.part[:, :, None, None] * unit_sum
+        unit_sum = np.einsum("iwkx,kj->iwjx", blocks, same, optimize=True)
+        blocks = blocks - unit_sum * self.part
+        U = len(self.top.noise)
+        top = self.top.dense().reshape(U, W, U, W)[self.unit][:, :, self.unit]
+        blocks += top * self.part[:, :, None, None] * self.part
+        return blocks.reshape(C * W, C * W)
+
+    def draw(self, n, g, rng):
+        total = self.top.draw(n, g, rng)
+        d = self.contrast.draw(n, g, rng)
+        return d + self.part * (total - self._collect(d))[:, self.unit]
+
+
+class SubsetLaw:
+    """The cells `place` of another law, in that order."""
+
+    def __init__(self, law, place):
+        self.law, self.place = law, place
+        self.n_cells = len(law.cell_parts()[0])
+
+    def parts(self, w):
+        full = np.zeros((len(w), self.n_cells, w.shape[2]))
+        full[:, self.place] = w
+        return self.law.parts(full)
+
+    def cell_parts(self):
+        return tuple(x[self.place] for x in self.law.cell_parts())
+
+    def dense(self):
+        full = self.law.dense()
+        W = len(full) // self.n_cells
+        index = (self.place[:, None] * W + np.arange(W)).ravel()
+        return full[np.ix_(index, index)]
+
+    def draw(self, n, g, rng):
+        return self.law.draw(n, g, rng)[:, self.place]
+
+
+class Prediction:
+    """Joint prediction of deaths; rows run over cells, then weeks.
+
+    Attributes
+    ----------
+    cells : list of (unit, age);  weeks : (n_weeks,) predicted weeks
+    mean, sd : (n_cells, n_weeks) expected deaths and predictive sd, count noise included
+    prior_mean, prior_sd : (n_cells, W) all weeks, before conditioning
+    dof : float
+        Degrees of freedom of the structural part (Student-t); sd is the true sd.
+    """
+
+    def __init__(self, cells, weeks, mean, law, dof, prior_mean, prior_sd):
+        self.cells, self.weeks, self.mean = list(cells), np.asarray(weeks), mean
+        self.prior_mean, self.prior_sd = prior_mean, prior_sd
+        self.law, self.dof = law, float(dof)
+        self._g2 = scale_nodes(dof)
+        self._cell_parts = law.cell_parts()
+        self.sd = np.sqrt(self._cell_parts[0] + self._cell_parts[1])
+
+    def _weights(self, w):
+        w = np.asarray(w, float)
+        if w.ndim not in (1, 2) or w.shape[-1] != self.mean.size:
+            raise ValueError(
+                f"weights have shape {w.shape}; expected ({self.mean.size},) or "
+                f"(k, {self.mean.size}), cells x predicted weeks"
+            )
+        return w.reshape((-1,) + self.mean.shape), w.shape[:-1]
+
+    def variance(self, w):
+        """w'Cw, deaths^2, for weights (n,) or (k, n), without forming C."""
+        W, shape = self._weights(w)
+        return sum(self.law.parts(W)).reshape(shape)[()]
+
+    def covariance(self):
+        """(n, n) covariance of all predicted cells, deaths^2."""
+        full = self.law.dense()
+        return 0.5 * (full + full.T)
+
+    def sample(self, n, rng):
+        """(n, cells x weeks) draws of deaths minus mean; rng a seed or Generator."""
+        rng = np.random.default_rng(rng)
+        out = np.empty((n, self.mean.size))
+        step = max(1, CHUNK // self.mean.size)
+        for a in range(0, n, step):
+            k = min(step, n - a)
+            g = np.sqrt(rng.choice(self._g2, k))
+            out[a : a + k] = self.law.draw(k, g, rng).reshape(k, -1)
+        return out
+
+    def half_width(self, w, level):
+        """Half the central interval, of probability `level`, of w'(deaths)."""
+        W, shape = self._weights(w)
+        return half_width(*self.law.parts(W), self._g2, level).reshape(shape)[()]
+
+    def interval(self, w, level):
+        """Central interval (lower, upper) of w'(deaths); not negative where w >= 0."""
+        W, shape = self._weights(w)
+        centre = W.reshape(len(W), -1) @ self.mean.ravel()
+        half = half_width(*self.law.parts(W), self._g2, level)
+        lower, upper = centre - half, centre + half
+        lower = np.where((W >= 0).all(axis=(1, 2)), np.maximum(lower, 0.0), lower)
+        return lower.reshape(shape)[()], upper.reshape(shape)[()]
+
+    def cell_interval(self, level):
+        """Central interval of every cell-week, (n_cells, n_weeks) each, not negative."""
+        half = half_width(*self._cell_parts, self._g2, level)
+        return np.maximum(self.mean - half, 0.0), self.mean + half
