@@ -9,7 +9,7 @@
 #include "graph/program.h"
 #include "ops/funcs.h"
 
-extern const gv_op gv_op_cond, gv_op_while, gv_op_where, gv_op_reduce_any;
+extern const gv_op gv_op_cond, gv_op_while, gv_op_where, gv_op_reduce_max;
 
 #define ALIGN(x) (((size_t)(x) + 63) & ~(size_t)63)
 
@@ -294,7 +294,7 @@ static gv_status batch_while(gv_graph *g, const gv_node *node, int64_t n, const 
     if (s == GV_OK) s = gv_lab_open(f[0], &lab);
     if (s == GV_OK) { /* test: any */
         int64_t axes[2] = { 1, -1 };
-        gv_val any = gv_emit(lab.g, &gv_op_reduce_any, 1, lab.out, 2, axes);
+        gv_val any = gv_emit(lab.g, &gv_op_reduce_max, 1, lab.out, 2, axes);
         s = gv_graph_status(lab.g);
         if (s == GV_OK) s = gv_lab_func(&lab, nin, lab.in, 1, &any, &f[2]);
     }
