@@ -29,8 +29,7 @@ bool *gv_graph_depends(const gv_graph *g, int n, const gv_val *on, bool diff)
     return dep;
 }
 
-/* Mark the values that out depend on, stopping at stop[] (may be NULL). */
-static bool *needed(const gv_graph *g, int nout, const gv_val *out, const bool *stop)
+bool *gv_graph_needed(const gv_graph *g, int nout, const gv_val *out, const bool *stop)
 {
     bool *need = gv_alloc_zero((size_t)g->n_val + 1);
     if (!need) return NULL;
@@ -201,7 +200,7 @@ gv_status gv_func_close(const gv_graph *g, int nin, const gv_val *in, int nout,
     if (resolved && dep) memcpy(resolved, out, (size_t)nout * sizeof *out);
     bool *stop = gv_alloc_zero((size_t)g->n_val + 1);
     for (int i = 0; stop && i < nin; i++) stop[in[i]] = true;
-    bool *need = resolved && dep && stop ? needed(g, nout, resolved, stop) : NULL;
+    bool *need = resolved && dep && stop ? gv_graph_needed(g, nout, resolved, stop) : NULL;
     gv_free(stop);
     c.map = gv_alloc(((size_t)g->n_val + 1) * sizeof *c.map);
     c.f = gv_alloc_zero(sizeof *c.f);

@@ -44,6 +44,9 @@ bool gv_graph_uniform(const gv_graph *g, gv_val v, double *value);
 /* on_path[i] for every value: depends on one of the n values and is differentiable
  * (diff true) or just depends on them. Caller frees. NULL: memory. */
 bool *gv_graph_depends(const gv_graph *g, int n, const gv_val *on, bool diff);
+/* The values that out depend on, themselves included; the search does not go below
+ * values with stop[v] (may be NULL). Caller frees. NULL: memory. */
+bool *gv_graph_needed(const gv_graph *g, int nout, const gv_val *out, const bool *stop);
 gv_status gv_graph_vjp(gv_graph *g, int n_out, const gv_val *out, const gv_val *g_out,
                        int n_wrt, const gv_val *wrt, gv_val *g_wrt) GV_MUST;
 gv_status gv_graph_jvp(gv_graph *g, int n_out, const gv_val *out, int n_wrt,

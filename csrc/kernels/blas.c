@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "kernels/blas_call.h"
 #include "kernels/blas_names.h"
 #include "kernels/gemm_small.h"
 
@@ -51,12 +52,6 @@ bool gv_blas_core_is_sane(void)
 
 /* --- one product ---------------------------------------------------------------------*/
 
-static int cblas_trans(gv_trans t)
-{
-    static const int name[] = { GV_CBLAS_PLAIN, GV_CBLAS_TRANS, GV_CBLAS_ADJOINT };
-    return name[t];
-}
-
 typedef struct gemm_job {
     gv_dtype dtype;
     gv_trans ta, tb;
@@ -66,30 +61,6 @@ typedef struct gemm_job {
     char *c;
     gv_gemm_small small;
 } gemm_job;
-
-/* c[i0.., j0..] (mm x nn, row stride ldc) of one entry by one BLAS call */
-static void call_gemm(const gemm_job *j, int64_t mm, int64_t nn, const void *a,
-                      const void *b, void *c)
-{
-    static const float c1[2] = { 1, 0 }, c0[2] = { 0, 0 };
-    static const double z1[2] = { 1, 0 }, z0[2] = { 0, 0 };
-    int ta = cblas_trans(j->ta), tb = cblas_trans(j->tb);
-    int m = (int)mm, n = (int)nn, k = (int)j->k;
-    int lda = (int)j->lda, ldb = (int)j->ldb, ldc = (int)j->n;
-    switch (j->dtype) {
-    case GV_F32:
-        GV_CBLAS(sgemm)(GV_CBLAS_ROWS, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
-        break;
-    case GV_F64:
-        GV_CBLAS(dgemm)(GV_CBLAS_ROWS, ta, tb, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
-        break;
-    case GV_C64:
-        GV_CBLAS(cgemm)(GV_CBLAS_ROWS, ta, tb, m, n, k, c1, a, lda, b, ldb, c0, c, ldc);
-        break;
-    default:
-        GV_CBLAS(zgemm)(GV_CBLAS_ROWS, ta, tb, m, n, k, z1, a, lda, b, ldb, z0, c, ldc);
-    }
-}
 
 /* Task: one tile of one entry. */
 static void tile_task(void *ctx, int64_t task)
@@ -104,8 +75,9 @@ static void tile_task(void *ctx, int64_t task)
     int64_t at_a = e * j->m * j->k + (j->ta ? i0 : i0 * j->lda);
     int64_t at_b = e * j->k * j->n + (j->tb ? j0 * j->ldb : j0);
     int64_t at_c = e * j->m * j->n + i0 * j->n + j0;
-    call_gemm(j, mm, nn, j->a + (size_t)at_a * item, j->b + (size_t)at_b * item,
-              j->c + (size_t)at_c * item);
+    gv_call_gemm(j->dtype, j->ta, j->tb, mm, nn, j->k, 1.0, j->a + (size_t)at_a * item,
+                 j->lda, j->b + (size_t)at_b * item, j->ldb, 0.0,
+                 j->c + (size_t)at_c * item, j->n);
 }
 
 /* Task: a group of entries by the small kernel. */

@@ -282,7 +282,8 @@ static PyType_Slot dispatch_slots[] = {
 static PyType_Spec dispatch_spec = {
     .name = "gradiverse._core.Dispatch",
     .basicsize = sizeof(PyDispatch),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+             Py_TPFLAGS_BASETYPE,
     .slots = dispatch_slots,
 };
 
