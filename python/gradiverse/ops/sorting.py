@@ -1,0 +1,236 @@
+"""Sorting, searching and order statistics."""
+
+import math
+
+import numpy as np
+
+from . import ufuncs as u
+from ._core import (
+    as_var,
+    axis_tuple,
+    cast,
+    concrete,
+    emit,
+    evaluate,
+    first_var,
+    implements,
+    inexact,
+    move_last,
+    permute,
+    reshaped,
+    span,
+)
+from .elementwise import where
+from .reductions import any as any_of
+from .reductions import sum as sum_of
+
+__all__ = [
+    "argpartition", "argsort", "argwhere", "digitize", "flatnonzero", "interp",
+    "median", "nonzero", "partition", "percentile", "quantile", "searchsorted", "sort",
+]  # fmt: skip
+
+
+def _sorted(op, a, axis):
+    """Values or indices in ascending order along an axis."""
+    a = as_var(a)
+    if axis is None:
+        a, axis = reshaped(a, (a.size,)), 0
+    x, back = move_last(a, axis)
+    y = emit(op, (x,))
+    y = y[0] if op == "sort" else y
+    return y if back is None else permute(y, back)
+
+
+@implements("sort")
+def sort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """Ascending order along an axis; equal elements keep their order."""
+    return _sorted("sort", a, axis)
+
+
+@implements("argsort")
+def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """Indices of the ascending order along an axis."""
+    return _sorted("argsort", a, axis)
+
+
+@implements("partition")
+def partition(a, kth, axis=-1, kind="introselect", order=None):
+    """A partition around the kth elements: here the whole order."""
+    return _sorted("sort", a, axis)
+
+
+@implements("argpartition")
+def argpartition(a, kth, axis=-1, kind="introselect", order=None):
+    """Indices of a partition around the kth elements: here of the whole order."""
+    return _sorted("argsort", a, axis)
+
+
+def _by_value(name):
+    """Functions whose result's shape depends on values: these must be known."""
+
+    def function(a):
+        return getattr(np, name)(evaluate(as_var(a)))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"NumPy's ``{name}`` of a value known while tracing."
+    return implements(name)(function)
+
+
+nonzero, argwhere, flatnonzero = map(_by_value, ("nonzero", "argwhere", "flatnonzero"))
+
+
+@implements("searchsorted")
+def searchsorted(a, v, side="left", sorter=None):
+    """Indices at which v would keep a in order (compares all pairs)."""
+    if side not in ("left", "right"):
+        raise ValueError(f"searchsorted: side is 'left' or 'right', got {side!r}")
+    like = first_var(a, v)
+    a, v = as_var(a, like), as_var(v, like)
+    if sorter is not None:
+        from .indexing import take
+
+        a = take(a, sorter)
+    column = reshaped(v, (*v.shape, 1))
+    beyond = u.less_equal(column, a) if side == "left" else u.less(column, a)
+    return sum_of(emit("logical_not", (beyond,)), axis=-1)
+
+
+@implements("digitize")
+def digitize(x, bins, right=False):
+    """Index of the bin of each value; bins increase or decrease."""
+    edges = np.asarray(concrete(bins, "digitize"))
+    if edges.size > 1 and edges[0] > edges[-1]:
+        side = "right" if right else "left"
+        return u.subtract(edges.size, searchsorted(edges[::-1], x, side))
+    return searchsorted(edges, x, "left" if right else "right")
+
+
+@implements("interp")
+def interp(x, xp, fp, left=None, right=None, period=None):
+    """Piecewise linear interpolation through the points (xp, fp), xp increasing."""
+    from .indexing import take
+    from .join import concatenate
+
+    like = first_var(x, xp, fp)
+    x, xp, fp = (as_var(v, like) for v in (x, xp, fp))
+    dtype = np.result_type(inexact(x.dtype), inexact(xp.dtype), inexact(fp.dtype))
+    x, xp = cast(x, dtype), cast(xp, dtype)
+    if period is not None:
+        x, xp = u.remainder(x, period), u.remainder(xp, period)
+        order = argsort(xp)
+        xp, fp = take(xp, order), take(fp, order)
+        xp = concatenate((u.subtract(xp[-1:], period), xp, u.add(xp[:1], period)))
+        fp = concatenate((fp[-1:], fp, fp[:1]))
+    n = xp.size
+    if n == 1:
+        inside = u.add(u.multiply(x, 0.0), fp[0])
+    else:
+        k = u.subtract(searchsorted(xp, x, "right"), 1)
+        k = u.minimum(u.maximum(k, 0), n - 2)
+        x0, x1, f0, f1 = (take(p, i) for p in (xp, fp) for i in (k, u.add(k, 1)))
+        width = u.subtract(x1, x0)
+        t = u.divide(u.subtract(x, x0), where(u.equal(width, 0), 1.0, width))
+        inside = u.add(f0, u.multiply(t, u.subtract(f1, f0)))
+    if period is not None:
+        return inside
+    inside = where(u.less(x, xp[0]), fp[0] if left is None else left, inside)
+    return where(u.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
+
+
+# --- order statistics -----------------------------------------------------------
+
+# Hyndman and Fan's continuous estimators: position = n q + alpha + q (1 - alpha - beta)
+_PLOTTING = {
+    "weibull": (0.0, 0.0),
+    "linear": (1.0, 1.0),
+    "hazen": (0.5, 0.5),
+    "interpolated_inverted_cdf": (0.0, 1.0),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+
+
+def _positions(q, n, method):
+    """Lower index, upper index and weight of the upper for one level."""
+    if method in _PLOTTING:
+        alpha, beta = _PLOTTING[method]
+        at = n * q + alpha + q * (1 - alpha - beta) - 1
+    elif method in ("lower", "higher", "nearest", "midpoint"):
+        at = q * (n - 1)
+    else:
+        raise ValueError(
+            f"quantile: method {method!r} is not offered for traced values; use one of "
+            + ", ".join([*_PLOTTING, "lower", "higher", "nearest", "midpoint"])
+        )
+    at = min(max(at, 0.0), n - 1.0)
+    low = int(np.floor(at))
+    high = int(np.ceil(at))
+    if method == "lower":
+        return low, low, 0.0
+    if method == "higher":
+        return high, high, 0.0
+    if method == "nearest":
+        return int(np.round(at)), int(np.round(at)), 0.0
+    return low, high, 0.5 if method == "midpoint" and high > low else at - low
+
+
+def _flattened(a, axis):
+    """Reduced axes joined as the last one, and the shape with them kept as 1."""
+    axes = tuple(range(a.ndim)) if axis is None else axis_tuple(axis, a.ndim)
+    rest = [i for i in range(a.ndim) if i not in axes]
+    kept = [1 if i in axes else n for i, n in enumerate(a.shape)]
+    x = permute(a, [*rest, *axes])
+    lead = [a.shape[i] for i in rest]
+    return reshaped(x, (*lead, a.size // max(1, math.prod(lead)))), kept
+
+
+@implements("quantile")
+def quantile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
+             keepdims=False, *, weights=None, interpolation=None):  # fmt: skip
+    """Quantiles over axes; q must be known while tracing."""
+    from .join import stack
+
+    u.refuse("quantile", {"out": out})
+    if weights is not None:
+        raise TypeError("quantile: weights are not offered for traced values")
+    a = as_var(a, first_var(q))
+    if a.size == 0:
+        raise ValueError(f"quantile: no elements in shape {a.shape}")
+    levels = np.asarray(concrete(q, "quantile"), dtype=np.float64)
+    if levels.size and not (levels.min() >= 0 and levels.max() <= 1):
+        raise ValueError("quantile: levels must lie in [0, 1]")
+    x, kept = _flattened(cast(a, inexact(a.dtype)), axis)
+    ordered = emit("sort", (x,))[0]
+    n, last = x.shape[-1], x.ndim - 1
+    bad = any_of(emit("isnan", (x,)), axis=-1)
+
+    def pick(i):
+        return reshaped(span(ordered, last, i, i + 1), x.shape[:-1])
+
+    found = []
+    for level in levels.ravel():
+        low, high, weight = _positions(float(level), n, interpolation or method)
+        value = pick(low)
+        if weight:
+            value = u.add(value, u.multiply(u.subtract(pick(high), value), weight))
+        value = where(bad, np.nan, value)
+        found.append(reshaped(value, kept) if keepdims else value)
+    if levels.ndim == 0:
+        return found[0]
+    y = stack(found)
+    return reshaped(y, (*levels.shape, *y.shape[1:]))
+
+
+@implements("percentile")
+def percentile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
+               keepdims=False, *, weights=None, interpolation=None):  # fmt: skip
+    """Percentiles over axes; q must be known while tracing."""
+    q = np.asarray(concrete(q, "percentile"), dtype=np.float64) / 100
+    return quantile(as_var(a), q, axis, out, overwrite_input, method, keepdims,
+                    weights=weights, interpolation=interpolation)  # fmt: skip
+
+
+@implements("median")
+def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
+    """Median over axes."""
+    return quantile(a, 0.5, axis, out, overwrite_input, "midpoint", keepdims)

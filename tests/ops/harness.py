@@ -1,0 +1,173 @@
+"""One operator applied to one sample: graph, derivatives and runs."""
+
+import numpy as np
+
+from gradiverse import _core
+
+from .samples import CONTINUOUS, direction, make, pack
+
+ROWS = {row["name"]: row for row in _core.ops()}
+
+#: Operators with functions, callbacks or no inputs: not describable by samples, tested
+#: with the transforms that make them.
+STRUCTURAL = frozenset(
+    ("call", "cond", "const", "external", "input", "scan", "while", "fused")
+)
+#: Their inputs have dtypes that samples cannot name; each has a test of its own.
+FIXED_POINT = frozenset(("dequantize",))
+#: Second derivatives that are not offered, with the reason.
+NOT_TWICE = {}
+#: Accuracy of values relative to the largest, in units of the dtype's epsilon; what
+#: is not named here is elementary or a short sum.
+EPSILONS = {
+    "cholesky": 2e3, "digamma": 200, "eig": 1e4, "eigh": 1e4, "erfcx": 200,
+    "gammaln": 200, "inv": 1e4, "log_ndtr": 200, "logdet_spd": 1e3, "ndtri": 1000,
+    "polygamma": 2000, "pow": 200, "qr": 1e3, "slogdet": 1e3, "solve": 1e4, "svd": 1e4,
+    "trisolve": 1e4,
+}  # fmt: skip
+
+
+def real_of(dtype):
+    """The real dtype of a complex one."""
+    return np.zeros(0, dtype).real.dtype
+
+
+def assert_close(actual, wanted, epsilons=64.0, what=""):
+    """Equal up to so many epsilons of the scale of the values."""
+    actual, wanted = np.asarray(actual), np.asarray(wanted)
+    assert actual.shape == wanted.shape, (what, actual.shape, wanted.shape)
+    if actual.dtype.kind in "bi" or actual.size == 0:
+        np.testing.assert_array_equal(actual, wanted, err_msg=what)
+        return
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    scale = finite.max() if finite.size else 0.0
+    bound = epsilons * np.finfo(real_of(actual.dtype)).eps
+    np.testing.assert_allclose(actual, wanted, rtol=bound, atol=bound * scale,
+                               err_msg=what)  # fmt: skip
+
+
+class Case:
+    """An operator's node over placeholders, and arrays for these."""
+
+    def __init__(self, sample, dtype, seed=0):
+        self.sample, self.row = sample, ROWS[sample.op]
+        self.arrays = make(sample, dtype, seed)
+        self.dtype = np.dtype(dtype)
+        self.graph = g = _core.Graph()
+        self.inputs = [g.input(a.dtype.name, a.shape) for a in self.arrays]
+        first = self.emit(self.inputs)
+        self.outs = [first + k for k in range(g.nout(first))]
+        self.rng = np.random.default_rng(seed + 1)
+
+    def emit(self, inputs):
+        """The operator on other values of the graph -> its first output."""
+        attrs = pack(self.row, self.sample.attrs)
+        return self.graph.op(self.sample.op, tuple(inputs), attrs)
+
+    @property
+    def epsilons(self):
+        """Accuracy of the values of this operator."""
+        return EPSILONS.get(self.sample.op, 64.0)
+
+    def type(self, v):
+        """(dtype, shape) of a value."""
+        name, shape = self.graph.type(v)
+        return np.dtype(name), tuple(shape)
+
+    def run(self, outs=None, given=(), arrays=(), inputs=None):
+        """Compute values from the sample's arrays and further inputs."""
+        outs = self.outs if outs is None else outs
+        program = self.graph.program([*self.inputs, *given], list(outs))
+        return program.run([*(self.arrays if inputs is None else inputs), *arrays])
+
+    # --- derivatives ----------------------------------------------------------------
+    @property
+    def continuous(self):
+        """Indices of the inputs that carry a derivative."""
+        kinds = [i.kind for i in self.sample.inputs]
+        return [k for k, kind in enumerate(kinds) if kind in CONTINUOUS]
+
+    def smooth(self):
+        """Values that depend smoothly on the inputs: the float outputs, with what is
+        free up to signs or phases replaced by combinations that are not."""
+        outs = _INVARIANT.get(self.sample.op, lambda case: case.outs)(self)
+        return [v for v in outs if self.type(v)[0].kind in "fc"]
+
+    def random_like(self, v):
+        """A random array of the type of a value."""
+        dtype, shape = self.type(v)
+        x = self.rng.normal(size=shape)
+        if dtype.kind == "c":
+            x = x + 1j * self.rng.normal(size=shape)
+        return np.asarray(x, dtype)
+
+    def directions(self):
+        """A random direction for each continuous input."""
+        return [
+            direction(self.sample, self.arrays, k, self.rng) for k in self.continuous
+        ]
+
+    def placeholders(self, arrays):
+        """New inputs of the types of arrays."""
+        return [self.graph.input(a.dtype.name, a.shape) for a in arrays]
+
+    def vjp(self, outs, weights):
+        """Cotangents of the continuous inputs as values (-1 where zero)."""
+        wrt = [self.inputs[k] for k in self.continuous]
+        return self.graph.vjp(list(outs), list(weights), wrt)
+
+    def dot(self, pairs):
+        """Value of Re sum conj(a) b over pairs of values of the graph."""
+        g, total = self.graph, None
+        for a, b in pairs:
+            dtype, shape = self.type(a)
+            if dtype.kind == "c":
+                a = g.op("conj", (a,))
+            p = g.op("mul", (a, b))
+            if dtype.kind == "c":
+                p = g.op("real", (p,))
+            if shape:
+                axes = tuple(range(-len(shape), 0))
+                p = g.op("reduce_sum", (p,), (len(axes), *axes))
+            total = p if total is None else g.op("add", (total, p))
+        return total
+
+
+def inner(a, b):
+    """Re sum conj(a) b in double precision."""
+    wide = np.complex128 if np.iscomplexobj(a) or np.iscomplexobj(b) else np.float64
+    return float(np.sum(np.conj(np.asarray(a, wide)) * np.asarray(b, wide)).real)
+
+
+# --- combinations of outputs without arbitrary signs --------------------------------
+
+
+def _scaled(case, matrix, like):
+    """Columns of a matrix value times fixed, different numbers."""
+    dtype, shape = case.type(like)
+    weights = np.linspace(1.0, 2.0, shape[-1])
+    c = case.graph.const(np.broadcast_to(weights, shape).astype(dtype).copy())
+    return case.graph.op("mul", (matrix, c))
+
+
+def _matmul(case, a, b, ta=0, tb=0):
+    return case.graph.op("matmul", (a, b), (ta, tb))
+
+
+def _eigh(case):
+    w, v = case.outs
+    return [w, _matmul(case, _scaled(case, v, v), v, 0, 2)]
+
+
+def _eig(case):
+    w, v = case.outs
+    inverse = case.graph.op("inv", (v,))
+    return [w, _matmul(case, _scaled(case, v, v), inverse)]
+
+
+def _svd(case):
+    u, s, vh = case.outs
+    return [s, _matmul(case, _scaled(case, u, u), vh)]
+
+
+_INVARIANT = {"eigh": _eigh, "eig": _eig, "svd": _svd}
