@@ -71,7 +71,7 @@ def deaths_column(frame, name, notes):
         (np.isinf(values), "infinite", "replace them by empty cells"),
         (values < 0, "negative", "take counts, not revisions or differences"),
         (
-            np.isfinite(values) & (np.abs(values - np.round(values)) > 1e-9),
+            np.abs(np.nan_to_num(values) - np.round(np.nan_to_num(values))) > 1e-9,
             "fractional",
             "take raw counts (not smoothed, scaled or daily rates), or round them",
         ),

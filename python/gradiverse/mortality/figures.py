@@ -164,7 +164,7 @@ def against_official(table, ax=None):
     ax.set_xlabel("deaths (symmetric logarithmic axis)")
     ax.set_xscale("symlog", linthresh=200)
     _title(ax, "Excess deaths and official counts")
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
     _tidy_axes(ax).grid(axis="x", color="#e6e9ed")
     return ax
 
