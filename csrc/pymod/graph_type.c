@@ -345,35 +345,7 @@ static PyObject *graph_depends(PyObject *self, PyObject *args)
     return result;
 }
 
-/* needed(outs, candidates): which candidates the outs depend on, or are. */
-static PyObject *graph_needed(PyObject *self, PyObject *args)
-{
-    gv_graph *g = ((PyGraph *)self)->g;
-    PyObject *a, *b, *result = NULL;
-    vals out = { 0 }, of = { 0 };
-    if (!PyArg_ParseTuple(args, "OO", &a, &b)) return NULL;
-    if (read_vals(g, a, &out, false) && read_vals(g, b, &of, false)) {
-        bool *need = gv_alloc_zero((size_t)g->n_val + 1);
-        int last = -1;
-        for (int i = 0; need && i < out.n; i++) {
-            need[out.v[i]] = true;
-            if (g->val_node[out.v[i]] > last) last = g->val_node[out.v[i]];
-        }
-        for (int k = last; need && k >= 0; k--) {
-            const gv_node *n = g->node[k];
-            bool any = false;
-            for (int o = 0; o < n->nout && !any; o++) any = need[n->first + o];
-            for (int i = 0; any && i < n->nin; i++) need[n->in[i]] = true;
-        }
-        result = need ? PyList_New(of.n) : gv_py_raise(GV_ERR_MEMORY);
-        for (int i = 0; result && i < of.n; i++)
-            PyList_SET_ITEM(result, i, Py_NewRef(need[of.v[i]] ? Py_True : Py_False));
-        gv_free(need);
-    }
-    gv_free(out.v), gv_free(of.v);
-    return result;
-}
-
+/* needed(outs, values): which values the outs depend on, or are. */
 static PyObject *graph_needed(PyObject *self, PyObject *args)
 {
     gv_graph *g = ((PyGraph *)self)->g;
@@ -476,7 +448,6 @@ static PyMethodDef graph_methods[] = {
     { "substitute", graph_substitute, METH_VARARGS, "substitute(outs, olds, news) -> values" },
     { "depends", graph_depends, METH_VARARGS, "depends(outs, on) -> flags" },
     { "needed", graph_needed, METH_VARARGS, "needed(outs, candidates) -> flags" },
-    { "needed", graph_needed, METH_VARARGS, "needed(outs, values) -> flags: outs depend on it" },
     { "func", (PyCFunction)(void (*)(void))graph_func, METH_VARARGS | METH_KEYWORDS,
       "func(inputs, outs, captured=None) -> (Func, captured)" },
     { "inline", graph_inline, METH_VARARGS, "inline(func, ins) -> values" },
