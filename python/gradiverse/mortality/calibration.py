@@ -54,12 +54,10 @@ class Calibration:
         return "\n".join(lines)
 
 
-def _frames(data, pool, by_age, weeks_from, weeks_to, last_year):
+def _frames(data, pool, by_age, weeks_to, last_year):
     """Panels of data and pool on the weeks up to `weeks_to`, years up to `last_year`."""
     panel = _panel.build(data, by_age, "data")
     axis = panel.weeks[panel.weeks <= weeks_to]
-    if weeks_from is not None:
-        axis = axis[axis >= weeks_from]
     if len(axis) < 2:
         raise ValueError(f"data have no weeks up to {weeks_to}")
     panel = panel.select(years=panel.years[panel.years <= last_year], weeks=axis)
@@ -81,6 +79,20 @@ def _limit_years(panel, n):
     complete = panel.complete()
     later = np.cumsum(complete[:, ::-1], axis=1)[:, ::-1]
     counts = np.where((complete & (later <= n))[:, :, None], panel.counts, np.nan)
+    return _panel.Panel(
+        panel.cells,
+        panel.years,
+        panel.weeks,
+        counts,
+        panel.days,
+        panel.has_days,
+        panel.notes,
+    )
+
+
+def _blank(panel, weeks):
+    """The panel without counts on some weeks (bool mask over the axis)."""
+    counts = np.where(weeks, np.nan, panel.counts)
     return _panel.Panel(
         panel.cells,
         panel.years,
@@ -188,10 +200,13 @@ def rolling_origin(
     years : iterable of int
         Target years; nothing of a target year or later, of any unit, is learned from.
     training_years : int
-        Control years of a unit for ``cgp`` and the baselines (the latest complete
-        ones); a unit-year with fewer is skipped and counted.
+        Control years of a unit: the latest complete ones for ``cgp`` and the
+        baselines, the years that enter the unit's own level, slope and season for
+        ``pooled`` (whose covariance is learned from all earlier years of all units).
+        A unit-year with fewer is skipped and counted.
     given, end : int
         Weeks up to `given` condition, weeks given+1..end are predicted and summed.
+        ``pooled`` also sees later weeks of earlier years, the others weeks up to `end`.
     method, pool, by_age, **options
         As for ``Counterfactual``.
 
@@ -214,16 +229,23 @@ def rolling_origin(
         raise ValueError(f"training_years must be at least 1, got {training_years}")
     if end <= given:
         raise ValueError(f"end={end} must be later than given={given}")
-    whole, pooled = _frames(data, pool, by_age, None, end, years[-1])
+    reach = max(end, 52) if method == "pooled" else end
+    whole, pooled = _frames(data, pool, by_age, reach, years[-1])
+    late = whole.weeks > end
+    window = (whole.weeks > given) & ~late
+    if not window.any():
+        raise ValueError(f"data have no weeks {given + 1}-{end}")
+    onset, last = int(whole.weeks[window][0]), int(whole.weeks[window][-1])
+    if method == "pooled":
+        options = {"training_years": training_years, **options}
     rows, joint, skipped = [], [], []
     for year in years:
         past = _without(whole, lambda y, year=year: y >= year)
-        enough = (
-            np.zeros(len(whole.cells), bool)
-            if past is None
-            else past.complete().sum(axis=1) >= training_years
-        )
-        cells = _judgeable(whole, year, enough, whole.weeks > given, skipped)
+        enough = np.zeros(len(whole.cells), bool)
+        if past is not None:
+            complete = np.isfinite(past.counts[:, :, ~late]).all(axis=2)
+            enough = complete.sum(axis=1) >= training_years
+        cells = _judgeable(whole, year, enough, window, skipped)
         if len(cells) == 0:
             continue
         if method != "pooled":
@@ -232,9 +254,8 @@ def rolling_origin(
             None if pooled is None else _without(pooled, lambda y, year=year: y >= year)
         )
         model = _fit(options, method, by_age, past, other)
-        onset = int(whole.weeks[whole.weeks > given][0])
-        last = int(whole.weeks[-1])
-        _score(model, whole, cells, year, onset, (last,), rows, joint, False)
+        target = _blank(whole, late)
+        _score(model, target, cells, year, onset, (last,), rows, joint, False)
     return _finish(rows, joint, skipped, False, method)
 
 
@@ -273,7 +294,7 @@ def leave_one_year_out(
     ends = tuple(int(e) for e in np.atleast_1d(ends))
     if min(ends) < onset:
         raise ValueError(f"ends={ends} must not lie before the onset {onset}")
-    whole, pooled = _frames(data, pool, by_age, None, np.inf, years[-1])
+    whole, pooled = _frames(data, pool, by_age, np.inf, years[-1])
     if max(ends) > whole.weeks[-1]:
         raise ValueError(f"ends={ends}: the data end with week {whole.weeks[-1]}")
     return _leave_one(whole, pooled, years, onset, ends, method, by_age, options)
