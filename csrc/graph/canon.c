@@ -17,6 +17,7 @@ struct copy {
 static gv_val follow(const gv_graph *g, const gv_val *map, gv_val v)
 {
     for (;;) {
+        if (map[v] != GV_NONE) return v;
         v = gv_graph_resolve(g, v);
         if (map[v] != GV_NONE) return v;
         const gv_node *n = gv_graph_node(g, v);
@@ -158,6 +159,7 @@ static gv_status copy_all(struct copy *c, int nin, const gv_val *in, int nout,
         p->in[i] = gv_graph_input(p->g, &p->in_type[i]);
         GV_TRY(gv_graph_status(p->g));
         c->map[in[i]] = p->in[i];
+        c->map[gv_graph_resolve(c->g, in[i])] = p->in[i]; /* and what stands for it */
     }
     GV_TRY(mark(c, nout, out));
     for (int k = 0; k < c->g->n_node; k++)

@@ -1,0 +1,1 @@
+"""Speed against the rivals, interleaved in one process; medians and ratios."""

@@ -1,0 +1,76 @@
+"""Interleaved timing: ours and the rivals in turn, medians with spread.
+
+On a machine that others use only ratios taken side by side mean anything, so every
+case runs A B C A B C ... and the table quotes medians and their ratio.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+
+def limit_threads(n):
+    """Give every library the same thread budget; call before importing any of them."""
+    for name in ("OMP", "OPENBLAS", "MKL", "GV"):
+        os.environ[f"{name}_NUM_THREADS"] = str(n)
+    if n == 1:
+        os.environ["XLA_FLAGS"] = (
+            "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        )
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def interleave(cases, seconds=2.0, least=7, warm=2):
+    """Median wall seconds of each callable in `cases`, run in turn.
+
+    Parameters
+    ----------
+    cases : dict of name -> callable
+        What to time. Each is called `warm` times first.
+    seconds : float
+        Time to spend on all of them together, beyond the `least` rounds.
+
+    Returns
+    -------
+    dict of name -> (median, first quartile, third quartile), in seconds
+    """
+    for f in cases.values():
+        for _ in range(warm):
+            f()
+    times = {name: [] for name in cases}
+    stop = time.perf_counter() + seconds
+    rounds = 0
+    while rounds < least or time.perf_counter() < stop:
+        for name, f in cases.items():
+            start = time.perf_counter()
+            f()
+            times[name].append(time.perf_counter() - start)
+        rounds += 1
+    return {name: tuple(np.percentile(t, [50, 25, 75])) for name, t in times.items()}
+
+
+def report(work, unit, values, bar=None, ours="gradiverse", note=""):
+    """Print one result as a line of JSON; the table is made by `python -m benchmarks.speed`.
+
+    `values` maps a name to a number or to (median, low, high); `bar` is the text of
+    the promise that the figure is held against.
+    """
+    line = {"work": work, "unit": unit, "ours": ours, "bar": bar, "note": note}
+    line["values"] = {
+        k: list(v) if isinstance(v, tuple) else [v] * 3 for k, v in values.items()
+    }
+    print(json.dumps(line), flush=True)
+
+
+def scaled(times, factor):
+    """The same dictionary with every number times `factor`."""
+    return {k: tuple(factor * x for x in v) for k, v in times.items()}
+
+
+def threads_argument(default=1):
+    """The thread count from the command line."""
+    return int(sys.argv[1]) if len(sys.argv) > 1 else default
