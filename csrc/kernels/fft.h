@@ -1,0 +1,29 @@
+/* Discrete Fourier transforms of the trailing axes, unnormalised: the only user of FFTW.
+ *
+ * Forward: X_k = sum_j x_j exp(-2 pi i jk/n); inverse: the same with +i. Half spectra hold
+ * k = 0..n/2 of the last axis. Plans are estimated (never measured), so results repeat
+ * from run to run; they are kept in a bounded cache. FFTW runs serially over lines and
+ * planes cut by problem size; the threads are ours. */
+#ifndef GV_KERNELS_FFT_H
+#define GV_KERNELS_FFT_H
+
+#include "tensor/tensor.h"
+
+/* dim: the naxes transformed lengths; batch: entries in front. in == out is allowed. */
+gv_status gv_fft_c2c(gv_dtype dtype, bool inverse, int naxes, const int64_t *dim,
+                     int64_t batch, const void *in, void *out) GV_MUST;
+/* dtype: of the real side; dim: the real lengths. weighted: coefficients that stand for a
+ * conjugate pair are doubled afterwards. */
+gv_status gv_fft_r2c(gv_dtype dtype, bool weighted, int naxes, const int64_t *dim,
+                     int64_t batch, const void *in, void *out) GV_MUST;
+/* Overwrites its input. weighted: coefficients that stand for a pair are halved first.
+ * Imaginary parts that a Hermitian spectrum would not have are ignored. */
+gv_status gv_fft_c2r(gv_dtype dtype, bool weighted, int naxes, const int64_t *dim,
+                     int64_t batch, void *in, void *out) GV_MUST;
+
+/* Transforms (entries of a batch) executed since the last reset. */
+int64_t gv_fft_count(void);
+void gv_fft_count_reset(void);
+const char *gv_fft_version(void);
+
+#endif
