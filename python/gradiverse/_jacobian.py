@@ -112,7 +112,7 @@ def _columns(scope, outs, v):
             done.append(trace.zeros(str(o.dtype), o.shape + v.shape))
             continue
         n = len(o.shape)
-        perm = (*range(-n, 0), -n - 1)
+        perm = (*range(1, n + 1), 0)
         moved = trace.op("transpose", (i,), (len(perm), *perm)) if n else i
         done.append(_shaped(trace, moved, o.shape + v.shape))
     return done

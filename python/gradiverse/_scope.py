@@ -165,10 +165,10 @@ class Wrt:
             self._dtype.append(x.dtype if foreign else None)
             return scope.enter(x)
         if strict and not isinstance(x, np.bool_):
-            name, nest, k = where()
+            (name, function), nest, k = where()
             raise TypeError(
-                f"{name}{leaf_paths(nest)[k]} is of dtype {x.dtype} and has no"
-                " derivative; convert it to float, or pass it as an argument that"
+                f"{name}{leaf_paths(nest)[k]} of {function} has dtype {x.dtype}, which"
+                " has no derivative; convert it to float, or pass it as an argument that"
                 " argnums does not name"
             )
         return None

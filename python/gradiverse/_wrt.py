@@ -29,7 +29,7 @@ def differentiate(scope, f, args, nums, strict=True):
     args = list(args)
     wrts = []
     for k in nums:
-        wrt = Wrt(scope, args[k], f"argument {k} of {name_of(f)}", strict)
+        wrt = Wrt(scope, args[k], (f"argument {k}", name_of(f)), strict)
         wrts.append(wrt)
         args[k] = wrt.value
     if not any(w.vars for w in wrts):

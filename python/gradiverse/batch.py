@@ -24,7 +24,7 @@ def _permuted(trace, vid, order):
     n = len(order)
     if tuple(order) == tuple(range(n)):
         return vid
-    return trace.op("transpose", (vid,), (n, *(k - n for k in order)))
+    return trace.op("transpose", (vid,), (n, *order))
 
 
 def _prefixes(in_axes, args):

@@ -43,8 +43,8 @@ class Plan:
 
     def _head(self):
         return (
-            f"plan of {self._name}: {len(self.ops)} steps, peak {_bytes(self.peak_bytes)}"
-            f", constants {_bytes(self._constants)}"
+            f"plan of {self._name}: {len(self.ops)} steps, peak"
+            f" {_bytes(self.peak_bytes)}, constants {_bytes(self._constants)}"
         )
 
     def __str__(self):

@@ -63,11 +63,11 @@ def show_config():
     }
     for key, value in found.items():
         print(f"{key:20s} {value}")
-    core = str(found.get("blas core", found.get("blas_core", ""))).lower()
-    if core in ("generic", "prescott", "katmai", "core2", "armv8", "unknown"):
+    if not found["blas_core_is_sane"]:
         warnings.warn(
-            f"BLAS runs on its {core} core: it does not know this processor; set"
-            " OPENBLAS_CORETYPE (for instance to Haswell) before starting Python",
+            f"BLAS runs on its {found['blas_core']} core, which is slow: it does not"
+            " know this processor; set OPENBLAS_CORETYPE (for instance to Haswell)"
+            " before starting Python",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -85,10 +85,7 @@ def op_table():
     import pandas as pd
 
     columns = ["name", "signature", "doc", "flags", "vjp", "jvp", "batch"]
-    rows = [
-        {**op, "flags": " ".join(op["flags"]), "batch": op.get("batch", True)}
-        for op in _core.ops()
-    ]
+    rows = [{**op, "flags": " ".join(op["flags"]), "batch": True} for op in _core.ops()]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("name", ignore_index=True)
 

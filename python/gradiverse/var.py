@@ -1,9 +1,13 @@
 """The traced value: looks like an array, records what is done to it."""
 
+import opcode
+import sys
+
 import numpy as np
 
 from ._lines import user_line
 
+_STORE_SUBSCR = opcode.opmap["STORE_SUBSCR"]
 _PLAIN = (float, int, bool, complex)
 
 
@@ -193,13 +197,26 @@ class Var:
         return bool(self._value("a condition (if, while, and, or, not)").reshape(-1)[0])
 
     def __float__(self):
+        self._refuse_assignment(sys._getframe(1))
         return float(self._scalar("float()"))
 
     def __int__(self):
+        self._refuse_assignment(sys._getframe(1))
         return int(self._scalar("int()"))
 
     def __complex__(self):
+        self._refuse_assignment(sys._getframe(1))
         return complex(self._scalar("complex()"))
+
+    def _refuse_assignment(self, frame):
+        """``a[i] = x`` on a plain array asks for float(x) and would forget x."""
+        if frame.f_code.co_code[frame.f_lasti] == _STORE_SUBSCR:
+            raise TypeError(
+                f"a traced value is assigned to an element of a plain array at"
+                f" {user_line()}, which would cut the derivative; collect the values in"
+                " a list and use np.stack or np.concatenate, or write float(x) if the"
+                " number is meant"
+            )
 
     def __index__(self):
         if self.pyint is not None:
