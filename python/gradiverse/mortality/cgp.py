@@ -196,8 +196,10 @@ class CGPModel(CellwiseModel):
                 continue
             fallback += "fallback" in state
             fewer += state["components"] < self.components
-            fitted = np.diag(state["kernel"]).mean()
-            if "fallback" not in state and fitted < 0.999 * state["poisson"].mean():
+            # Count noise is independent between weeks, so no kernel may predict a week
+            # from all the others better than that.
+            fitted = 1.0 / np.diag(np.linalg.inv(state["kernel"]))
+            if "fallback" not in state and fitted.mean() < state["poisson"].mean():
                 low.append(str(cell[0] if cell[1] is None else cell))
         if low:
             self.warnings.append(
