@@ -47,7 +47,7 @@ static void bounds(const job *w, int64_t k, int64_t *from, int64_t *to)
     *to = *from + matrices_per_task < w->batch ? *from + matrices_per_task : w->batch;
 }
 
-/* --- log density ----------------------------------------------------------------------*/
+/* --- log density -----------------------------------------------------------------*/
 
 static void factor_task(void *ctx, int64_t k)
 {
@@ -104,7 +104,7 @@ gv_status gv_gp_logml(gv_dtype dtype, int64_t batch, int64_t m, int64_t n,
     return GV_OK;
 }
 
-/* --- its gradient ---------------------------------------------------------------------*/
+/* --- its gradient ----------------------------------------------------------------*/
 
 /* g_K = sum_s g_s alpha_s alpha_s', lower triangle. */
 #define OUTER_SUM(name, real)                                                    \
@@ -190,7 +190,7 @@ gv_status gv_gp_logml_bwd(gv_dtype dtype, int64_t batch, int64_t m, int64_t n,
     return GV_OK;
 }
 
-/* --- conditioning ---------------------------------------------------------------------*/
+/* --- conditioning ----------------------------------------------------------------*/
 
 static void condition_task(void *ctx, int64_t k)
 {

@@ -43,7 +43,7 @@ static gv_status report(gv_dtype dtype, int64_t batch, int64_t n, const char *K,
     return GV_ERR_LINALG; /* the message of the factorisation stands */
 }
 
-/* --- log density ----------------------------------------------------------------------*/
+/* --- log density -----------------------------------------------------------------*/
 
 typedef struct job {
     gv_dtype dtype;
@@ -103,7 +103,7 @@ gv_status gv_gp_large_logml(gv_dtype dtype, int64_t batch, int64_t m, int64_t n,
     return GV_OK;
 }
 
-/* --- its gradient ---------------------------------------------------------------------*/
+/* --- its gradient ----------------------------------------------------------------*/
 
 /* Columns [c, c + width) of K^-1 from row c on, in place in g_K, whose rows from c hold
  * free space there. */
@@ -121,7 +121,7 @@ static void inverse_panel(const job *w, char *out, int64_t c, int64_t width)
                  n);
 }
 
-/* Panel k: g_K[c:, c:c+width] = 1/2 (sum g alpha alpha' - total K^-1), then mirrored. */
+/* Panel k: g_K[c:, c:c+width] = 1/2 (sum g alpha alpha' - total K^-1). */
 static void gradient_task(void *ctx, int64_t k)
 {
     job *w = ctx;
@@ -176,7 +176,7 @@ gv_status gv_gp_large_bwd(gv_dtype dtype, int64_t batch, int64_t m, int64_t n,
     return GV_OK;
 }
 
-/* --- conditioning ---------------------------------------------------------------------*/
+/* --- conditioning ----------------------------------------------------------------*/
 
 static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 import scipy.special as sp
 
+from . import reference_gp
 from .samples import DTYPES
 
 REFERENCE = {}
@@ -42,7 +43,7 @@ _SAME = {
     "log_ndtr": sp.log_ndtr, "ndtri": sp.ndtri, "gammaln": sp.gammaln,
     "digamma": sp.digamma, "sigmoid": sp.expit, "take_along": None,
     "alias": lambda x: x, "stop_gradient": lambda x: x, "inv": np.linalg.inv,
-    "solve": np.linalg.solve, "cholesky": np.linalg.cholesky,
+    "cholesky": np.linalg.cholesky,
 }  # fmt: skip
 REFERENCE.update({name: f for name, f in _SAME.items() if f is not None})
 
@@ -250,11 +251,35 @@ def matmul(a, b, ta, tb):
 
 
 @reference
-def trisolve(a, b, lower, trans):
+def trisolve(a, b, lower, trans, unit):
     y = np.zeros_like(b)
     for at, (m, v) in _lanes((2, 2), a, b):
-        y[at] = scipy.linalg.solve_triangular(m, v, lower=bool(lower), trans=trans)
+        if m.size:
+            y[at] = scipy.linalg.solve_triangular(
+                m, v, lower=bool(lower), trans=trans, unit_diagonal=bool(unit)
+            )
     return y
+
+
+@reference
+def solve(a, b, trans):
+    return np.linalg.solve(_op(a, trans), b)
+
+
+@reference
+def gap_inverse(w):
+    gap = w[..., None, :] - w[..., :, None]
+    scale = np.abs(w).max(axis=-1, initial=0)[..., None, None]
+    tie = np.abs(gap) <= 8 * np.finfo(w.dtype).eps * scale
+    return np.where(tie, 0, 1 / np.where(tie, 1, gap)).astype(w.dtype)
+
+
+@reference
+def pivot_mask(v):
+    size = np.abs(v)
+    first = np.argmax(size >= 0.99 * size.max(axis=-2, keepdims=True), axis=-2)
+    rows = np.arange(v.shape[-2])[:, None]
+    return (rows == first[..., None, :]).astype(size.dtype)
 
 
 @reference
@@ -359,3 +384,8 @@ def irfft(x, naxes, n):
 def quantize(x, scale):
     whole = np.int32 if x.dtype == np.float32 else np.int64
     return np.rint(x / np.asarray(scale, x.dtype)).astype(whole)
+
+
+# --- Gaussian processes ---------------------------------------------------------
+
+reference_gp.register(REFERENCE)
