@@ -12,15 +12,19 @@
 
 extern const gv_op gv_op_input, gv_op_const;
 
-bool gv_broadcast_pattern(const gv_type *from, const gv_type *to, int64_t *repeat,
+bool gv_broadcast_pattern(const gv_node *node, const gv_type *from, int64_t *repeat,
                           int64_t *period)
 {
-    int lead = to->shape.ndim - from->shape.ndim;
+    const gv_type *to = &node->type[0];
+    int core = (int)node->attr[0], batch = from->shape.ndim - core;
     int64_t r = 1, p = 1;
     bool inside = false, closed = false;
     for (int i = to->shape.ndim - 1; i >= 0; i--) {
         int64_t t = to->shape.dim[i];
-        int64_t f = i >= lead ? from->shape.dim[i - lead] : 1;
+        int back = to->shape.ndim - i; /* batch axes stand in front, core axes behind */
+        int64_t f = i < batch      ? from->shape.dim[i]
+                    : back <= core ? from->shape.dim[from->shape.ndim - back]
+                                   : 1;
         if (t == 1) continue;
         if (f == t) {
             if (closed) return false;
@@ -290,7 +294,7 @@ static void classify(struct fuse *f)
         f->size[k] = n->nout ? gv_shape_size(&n->type[0].shape) : 0;
         int64_t r, p;
         f->u->adaptor[k] = n->op == &gv_op_broadcast &&
-                           gv_broadcast_pattern(gv_graph_type(g, n->in[0]), &n->type[0], &r, &p);
+                           gv_broadcast_pattern(n, gv_graph_type(g, n->in[0]), &r, &p);
         for (int o = 0; o < n->nout; o++)
             f->u->root[n->first + o] = is_view(n) && o == 0 ? f->u->root[n->in[0]]
                                                             : n->first + o;

@@ -134,7 +134,8 @@ static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
             pl->cap_sub = cap;
         }
         gv_func *f = n->func[k];
-        GV_TRY(gv_program_new(f->g, f->nin, f->in, f->nout, f->out, p->options,
+        GV_TRY(gv_program_new(f->g, f->nin, f->in, f->nout, f->out,
+                              p->options & ~(unsigned)GV_PLAN_SLAB,
                               &p->sub[p->n_sub]));
         in->scratch = ALIGN(in->scratch) + p->sub[p->n_sub]->arena;
         p->n_sub++;
@@ -215,7 +216,7 @@ static gv_status fused_operands(struct plan *pl, gv_fused *f, int unit)
             gv_operand want = { .buffer = pl->p->val_buffer[r], .repeat = 1, .period = f->n,
                                 .item = (uint32_t)gv_dtype_size(d[i]) };
             if (through)
-                gv_broadcast_pattern(gv_graph_type(g, through->in[0]), &through->type[0],
+                gv_broadcast_pattern(through, gv_graph_type(g, through->in[0]),
                                      &want.repeat, &want.period);
             want.full = want.repeat == 1 && want.period == f->n;
             step->in[i] = find_operand(f, want);
@@ -250,14 +251,20 @@ static void fused_registers(struct plan *pl, gv_fused *f, struct regs *r)
                 if (!twice) dying[n_dying++] = step->in[i];
             }
         }
-        /* a dying input's register may take the output: kernels allow out == in */
-        while (n_dying) r->free_list[r->n_free++] = dying[--n_dying] - base;
+        /* a dying input's register may take the output: kernels allow out == in, when
+         * all elements have one size (a widening cast would overrun what it reads) */
+        size_t item = gv_dtype_size(step->node->type[0].dtype);
+        bool one_size = true;
+        for (int i = 0; i < step->nin; i++)
+            one_size &= gv_dtype_size(gv_graph_type(pl->g, step->node->in[i])->dtype) == item;
+        while (one_size && n_dying) r->free_list[r->n_free++] = dying[--n_dying] - base;
         if (step->out == INT32_MAX) {
             int t = r->n_free ? r->free_list[--r->n_free] : f->n_temp++;
             step->out = base + t;
         } else {
             step->out = f->n_operand + (-1 - step->out);
         }
+        while (n_dying) r->free_list[r->n_free++] = dying[--n_dying] - base;
         r->of_node[pl->g->val_node[step->node->first]] = step->out;
     }
 }
@@ -429,7 +436,10 @@ static void merge_in_place(struct plan *pl)
 struct block {
     size_t bytes, offset;
     int first, last, buffer; /* buffer -1 - i: scratch of instruction i */
+    bool fixed;              /* a result in the slab, placed before all others */
 };
+
+enum { SLAB_LEAST = 16384 }; /* smaller results stay on their own */
 
 static int by_size(const void *a, const void *b)
 {
@@ -438,44 +448,69 @@ static int by_size(const void *a, const void *b)
     return x->first - y->first;
 }
 
-static void place_blocks(struct block *blk, int n, size_t *arena)
+/* Lowest room for block i that no placed block of overlapping life touches and that
+ * does not straddle the end of the slab; scratch lies beyond it. */
+static size_t lowest_room(const struct block *blk, int i, size_t slab)
 {
-    qsort(blk, (size_t)n, sizeof *blk, by_size);
-    *arena = 0;
-    for (int i = 0; i < n; i++) {
-        size_t at = 0;
-        bool moved = true;
-        while (moved) { /* raise until no placed block of overlapping life is in the way */
-            moved = false;
-            for (int j = 0; j < i; j++) {
-                if (blk[j].last < blk[i].first || blk[j].first > blk[i].last) continue;
-                if (at < blk[j].offset + blk[j].bytes && blk[j].offset < at + blk[i].bytes) {
-                    at = blk[j].offset + blk[j].bytes;
-                    moved = true;
-                }
+    size_t at = blk[i].buffer < 0 ? slab : 0, bytes = blk[i].bytes;
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        if (at < slab && at + bytes > slab) at = slab;
+        for (int j = 0; j < i; j++) {
+            if (blk[j].last < blk[i].first || blk[j].first > blk[i].last) continue;
+            if (at < blk[j].offset + blk[j].bytes && blk[j].offset < at + bytes) {
+                at = blk[j].offset + blk[j].bytes;
+                moved = true;
             }
         }
-        blk[i].offset = at;
-        if (at + blk[i].bytes > *arena) *arena = at + blk[i].bytes;
     }
+    return at;
 }
 
-static gv_status assign_arena(struct plan *pl)
+/* Place all; returns the end. The first n_fixed blocks are results, packed from 0. */
+static size_t place_blocks(struct block *blk, int n, int n_fixed, size_t slab)
+{
+    size_t end = slab;
+    qsort(blk + n_fixed, (size_t)(n - n_fixed), sizeof *blk, by_size);
+    for (int i = n_fixed; i < n; i++) {
+        blk[i].offset = lowest_room(blk, i, slab);
+        if (blk[i].offset + blk[i].bytes > end) end = blk[i].offset + blk[i].bytes;
+    }
+    return end;
+}
+
+/* Results large enough for the slab, in the order they are written: early ones last,
+ * so that the room of late ones is lent longest in one piece. */
+static int slab_blocks(const gv_program *p, struct block *blk, size_t *slab)
+{
+    int n = 0;
+    *slab = 0;
+    if (!(p->options & GV_PLAN_SLAB)) return 0;
+    for (int b = 0; b < p->n_buffer; b++) {
+        const gv_buffer *f = &p->buffer[b];
+        if (f->place != GV_IN_OUTPUT || f->bytes < SLAB_LEAST || f->first >= p->n_instr) continue;
+        int i = n++;
+        for (; i > 0 && blk[i - 1].first < f->first; i--) blk[i] = blk[i - 1];
+        blk[i] = (struct block){ ALIGN(f->bytes), 0, f->first, p->n_instr, b, true };
+    }
+    for (int i = 0; i < n; i++) {
+        blk[i].offset = *slab;
+        *slab += blk[i].bytes;
+    }
+    return n;
+}
+
+static int temporary_blocks(struct plan *pl, struct block *blk, int *of)
 {
     gv_program *p = pl->p;
-    struct block *blk = gv_alloc(((size_t)p->n_buffer + (size_t)p->n_instr + 1) * sizeof *blk);
-    int *of = gv_alloc(((size_t)p->n_buffer + 1) * sizeof *of);
-    if (!blk || !of) {
-        gv_free(blk), gv_free(of);
-        return GV_ERR_MEMORY;
-    }
     int n = 0;
     for (int b = 0; b < p->n_buffer; b++) {
         gv_buffer *f = &p->buffer[b];
         of[b] = -1;
         if (f->place != GV_IN_ARENA || pl->merged[b] != b || f->first == INT32_MAX) continue;
         of[b] = n;
-        blk[n++] = (struct block){ ALIGN(f->bytes ? f->bytes : 1), 0, f->first, f->first, b };
+        blk[n++] = (struct block){ ALIGN(f->bytes ? f->bytes : 1), 0, f->first, f->first, b, false };
     }
     for (int b = 0; b < p->n_buffer; b++) {
         int r = merged_root(pl->merged, b);
@@ -486,17 +521,61 @@ static gv_status assign_arena(struct plan *pl)
     }
     for (int i = 0; i < p->n_instr; i++)
         if (p->instr[i].scratch)
-            blk[n++] = (struct block){ ALIGN(p->instr[i].scratch), 0, i, i, -1 - i };
-    place_blocks(blk, n, &p->arena);
+            blk[n++] = (struct block){ ALIGN(p->instr[i].scratch), 0, i, i, -1 - i, false };
+    return n;
+}
+
+static void keep_offsets(struct plan *pl, const struct block *blk, int n, size_t slab)
+{
+    gv_program *p = pl->p;
     for (int i = 0; i < n; i++) {
-        if (blk[i].buffer >= 0) p->buffer[blk[i].buffer].offset = blk[i].offset;
-        else p->instr[-1 - blk[i].buffer].scratch_offset = blk[i].offset;
+        if (blk[i].buffer < 0) {
+            p->instr[-1 - blk[i].buffer].scratch_offset = blk[i].offset - slab;
+        } else if (blk[i].fixed) {
+            p->slab_at[p->buffer[blk[i].buffer].index] = (int64_t)blk[i].offset;
+        } else {
+            gv_buffer *f = &p->buffer[blk[i].buffer];
+            f->in_slab = blk[i].offset < slab;
+            f->offset = f->in_slab ? blk[i].offset : blk[i].offset - slab;
+        }
     }
-    for (int b = 0; b < p->n_buffer; b++)
-        p->buffer[b].offset = p->buffer[merged_root(pl->merged, b)].offset;
+    for (int b = 0; b < p->n_buffer; b++) {
+        const gv_buffer *r = &p->buffer[merged_root(pl->merged, b)];
+        p->buffer[b].offset = r->offset;
+        p->buffer[b].in_slab = r->in_slab;
+    }
+}
+
+static gv_status assign_arena(struct plan *pl)
+{
+    gv_program *p = pl->p;
+    size_t room = (size_t)(p->n_buffer + p->n_instr + p->nout + 1), slab;
+    struct block *blk = gv_alloc(room * sizeof *blk), *plain = gv_alloc(room * sizeof *plain);
+    int *of = gv_alloc(((size_t)p->n_buffer + 1) * sizeof *of);
+    p->slab_at = gv_alloc(((size_t)p->nout + 1) * sizeof *p->slab_at);
+    gv_status s = blk && plain && of && p->slab_at ? GV_OK : GV_ERR_MEMORY;
+    if (s == GV_OK) {
+        for (int i = 0; i < p->nout; i++) p->slab_at[i] = -1;
+        int n_plain = temporary_blocks(pl, plain, of);
+        int n_fixed = slab_blocks(p, blk, &slab), n = n_fixed + n_plain;
+        memcpy(blk + n_fixed, plain, (size_t)n_plain * sizeof *plain);
+        size_t arena = place_blocks(plain, n_plain, 0, 0);
+        if (n_fixed && place_blocks(blk, n, n_fixed, slab) - slab < arena - arena / 256) {
+            size_t end = slab;
+            for (int i = n_fixed; i < n; i++)
+                if (blk[i].offset + blk[i].bytes > end) end = blk[i].offset + blk[i].bytes;
+            p->slab = slab;
+            p->arena = end - slab;
+            keep_offsets(pl, blk, n, slab);
+        } else {
+            p->arena = arena;
+            keep_offsets(pl, plain, n_plain, 0);
+        }
+    }
     gv_free(blk);
+    gv_free(plain);
     gv_free(of);
-    return GV_OK;
+    return s;
 }
 
 static gv_status plan_all(struct plan *pl, int *copies)

@@ -15,14 +15,18 @@
 
 #include "graph/graph.h"
 
-enum { GV_PLAN_DEBUG = 1 }; /* node by node, nothing in place, NaN checks */
+enum {
+    GV_PLAN_DEBUG = 1, /* node by node, nothing in place, NaN checks */
+    GV_PLAN_SLAB = 2   /* the caller can provide a slab for large results */
+};
 
 typedef enum gv_place { GV_IN_ARENA, GV_IN_INPUT, GV_IN_OUTPUT, GV_IN_CONST } gv_place;
 
 typedef struct gv_buffer {
     gv_place place;
     int index;     /* of the input or output */
-    size_t offset; /* in the arena */
+    size_t offset; /* in the arena, or in the slab of results */
+    bool in_slab;  /* GV_IN_ARENA, but lent room of results not yet written */
     size_t bytes;
     const void *data; /* constants */
     int first, last;  /* instructions that write first and read last */
@@ -87,6 +91,10 @@ typedef struct gv_program {
     gv_instr *instr;
     struct gv_program **sub; /* all sub-programs */
     size_t arena, out_bytes;
+    /* Large results may share one slab, so that temporaries can use its room until
+     * the results are written. 0: none. slab_at[i]: place of result i, -1 outside. */
+    size_t slab;
+    int64_t *slab_at;
     unsigned options;
     uint64_t hash[2];
     int refs;
@@ -115,6 +123,7 @@ gv_status gv_program_get(const gv_graph *g, int nin, const gv_val *in, int nout,
 void gv_program_cache_clear(void);
 gv_program *gv_program_ref(gv_program *p);
 void gv_program_unref(gv_program *p);
+/* Results with slab_at[i] >= 0 must lie at that place of one block of p->slab bytes. */
 gv_status gv_program_run(gv_program *p, const void *const *in, void *const *out) GV_MUST;
 /* Peak bytes of a run beside its inputs: arena plus outputs. */
 size_t gv_program_peak(const gv_program *p);
@@ -145,7 +154,7 @@ typedef struct gv_units {
 gv_status gv_fuse(const gv_program *p, gv_units *u) GV_MUST;
 void gv_units_clear(gv_units *u);
 /* Broadcast as (i / repeat) % period; false when it is not of that form. */
-bool gv_broadcast_pattern(const gv_type *from, const gv_type *to, int64_t *repeat,
+bool gv_broadcast_pattern(const gv_node *node, const gv_type *from, int64_t *repeat,
                           int64_t *period);
 void gv_fused_run(const gv_fused *f, void **ptr, char *scratch);
 size_t gv_fused_scratch(const gv_fused *f);

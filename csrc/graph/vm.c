@@ -146,6 +146,7 @@ void gv_program_unref(gv_program *p)
     gv_free(p->out);
     gv_free(p->in_type);
     gv_free(p->out_type);
+    gv_free(p->slab_at);
     gv_graph_free(p->g);
     pthread_mutex_destroy(&p->lock);
     gv_free(p);
@@ -189,7 +190,8 @@ static void set_arena(gv_exec *e, char *arena)
     e->arena = arena;
     const gv_program *p = e->p;
     for (int b = 0; b < p->n_buffer; b++)
-        if (p->buffer[b].place == GV_IN_ARENA) e->ptr[b] = arena + p->buffer[b].offset;
+        if (p->buffer[b].place == GV_IN_ARENA && !p->buffer[b].in_slab)
+            e->ptr[b] = arena + p->buffer[b].offset;
 }
 
 static void set_ends(gv_exec *e, const void *const *in, void *const *out)
@@ -198,6 +200,12 @@ static void set_ends(gv_exec *e, const void *const *in, void *const *out)
     for (int i = 0; i < p->nin; i++) e->ptr[p->val_buffer[p->in[i]]] = (void *)(uintptr_t)in[i];
     for (int b = 0; b < p->n_buffer; b++)
         if (p->buffer[b].place == GV_IN_OUTPUT) e->ptr[b] = out[p->buffer[b].index];
+    if (!p->slab) return;
+    char *slab = NULL;
+    for (int i = 0; i < p->nout && !slab; i++)
+        if (p->slab_at[i] >= 0) slab = (char *)out[i] - p->slab_at[i];
+    for (int b = 0; b < p->n_buffer; b++)
+        if (p->buffer[b].in_slab) e->ptr[b] = slab + p->buffer[b].offset;
 }
 
 /* --- running ---------------------------------------------------------------------- */

@@ -166,6 +166,35 @@ static void free_pooled(PyObject *capsule)
     gv_free(p);
 }
 
+PyObject *gv_py_block(size_t bytes, void **data)
+{
+    struct pooled *p = gv_alloc(sizeof *p);
+    void *block = p ? gv_pool_get(bytes) : NULL;
+    if (!block) {
+        gv_free(p);
+        gv_fail_clear();
+        return PyErr_NoMemory();
+    }
+    p->block = *data = block;
+    p->bytes = bytes;
+    PyObject *capsule = PyCapsule_New(p, NULL, free_pooled);
+    if (!capsule) {
+        gv_pool_put(block, bytes);
+        gv_free(p);
+    }
+    return capsule;
+}
+
+PyObject *gv_py_array_on(const gv_type *type, void *data, PyObject *owner)
+{
+    npy_intp dims[GV_MAX_DIM];
+    for (int i = 0; i < type->shape.ndim; i++) dims[i] = (npy_intp)type->shape.dim[i];
+    PyObject *a = PyArray_New(&PyArray_Type, type->shape.ndim, dims, npy_type(type->dtype), NULL,
+                              data, 0, NPY_ARRAY_CARRAY, NULL);
+    if (a && PyArray_SetBaseObject((PyArrayObject *)a, Py_NewRef(owner)) < 0) Py_CLEAR(a);
+    return a;
+}
+
 PyObject *gv_py_array_out(const gv_type *type)
 {
     npy_intp dims[GV_MAX_DIM];
@@ -175,28 +204,10 @@ PyObject *gv_py_array_out(const gv_type *type)
     for (int i = 0; i < type->shape.ndim; i++) dims[i] = (npy_intp)type->shape.dim[i];
     if (bytes < 65536)
         return PyArray_SimpleNew(type->shape.ndim, dims, npy_type(type->dtype));
-    struct pooled *p = gv_alloc(sizeof *p);
-    void *block = p ? gv_pool_get(bytes) : NULL;
-    if (!block) {
-        gv_free(p);
-        gv_fail_clear();
-        return PyErr_NoMemory();
-    }
-    p->block = block;
-    p->bytes = bytes;
-    PyObject *capsule = PyCapsule_New(p, NULL, free_pooled);
-    if (!capsule) {
-        gv_pool_put(block, bytes);
-        gv_free(p);
-        return NULL;
-    }
-    PyObject *a = PyArray_New(&PyArray_Type, type->shape.ndim, dims, npy_type(type->dtype), NULL,
-                              block, 0, NPY_ARRAY_CARRAY, NULL);
-    if (!a || PyArray_SetBaseObject((PyArrayObject *)a, capsule) < 0) {
-        if (!a) Py_DECREF(capsule);
-        Py_XDECREF(a);
-        return NULL;
-    }
+    void *data = NULL;
+    PyObject *owner = gv_py_block(bytes, &data);
+    PyObject *a = owner ? gv_py_array_on(type, data, owner) : NULL;
+    Py_XDECREF(owner);
     return a;
 }
 

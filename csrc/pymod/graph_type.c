@@ -426,7 +426,7 @@ static PyObject *graph_program(PyObject *self, PyObject *args)
     if (read_vals(g, a, &in, false) && read_vals(g, b, &out, false)) {
         gv_program *p = NULL;
         gv_status s = gv_program_get(g, in.n, in.v, out.n, out.v,
-                                     gv_py_debug ? GV_PLAN_DEBUG : 0, &p);
+                                     gv_py_debug ? GV_PLAN_DEBUG : GV_PLAN_SLAB, &p);
         result = s == GV_OK ? gv_py_program_new(p) : gv_py_raise(s);
     }
     gv_free(in.v), gv_free(out.v);

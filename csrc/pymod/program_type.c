@@ -41,8 +41,13 @@ PyObject *gv_py_run(gv_program *p, const void **in)
         Py_DECREF(list);
         return gv_py_raise(GV_ERR_MEMORY);
     }
-    for (int i = 0; i < p->nout; i++) {
-        PyObject *a = gv_py_array_out(&p->out_type[i]);
+    void *slab = NULL;
+    PyObject *owner = p->slab ? gv_py_block(p->slab, &slab) : NULL;
+    if (p->slab && !owner) Py_CLEAR(list);
+    for (int i = 0; list && i < p->nout; i++) {
+        PyObject *a = p->slab_at[i] < 0
+                          ? gv_py_array_out(&p->out_type[i])
+                          : gv_py_array_on(&p->out_type[i], (char *)slab + p->slab_at[i], owner);
         if (!a) {
             Py_CLEAR(list);
             break;
@@ -50,6 +55,7 @@ PyObject *gv_py_run(gv_program *p, const void **in)
         PyList_SET_ITEM(list, i, a);
         out[i] = gv_py_array_data(a);
     }
+    Py_XDECREF(owner);
     if (list) {
         gv_status s;
         if (is_short(p)) {

@@ -28,6 +28,9 @@ PyObject *gv_py_array_in(PyObject *object, const gv_type *type, const char *what
 void *gv_py_array_data(PyObject *array);
 /* A new array to be filled; large ones use pooled memory. */
 PyObject *gv_py_array_out(const gv_type *type);
+/* A pooled block as an object that owns it, and an array on part of it. */
+PyObject *gv_py_block(size_t bytes, void **data);
+PyObject *gv_py_array_on(const gv_type *type, void *data, PyObject *owner);
 /* Any array: its type and a contiguous version (new reference). */
 PyObject *gv_py_array_any(PyObject *object, gv_type *type);
 PyObject *gv_py_array_copy(const gv_type *type, const void *data);
