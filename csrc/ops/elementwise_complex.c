@@ -64,4 +64,5 @@ const gv_op gv_op_cast = {
     .vjp = cast_vjp,
     .ew = gv_elementwise_kernel,
     .aux = GV_EW_CAST,
+    .nin = 1,
 };

@@ -364,16 +364,27 @@ def fft(x, naxes, inverse):
     return function(_wide(x), axes=_last(naxes), norm=norm).astype(x.dtype)
 
 
+def _pairs(n, factor):
+    """Factors of a half spectrum of n points: others for the conjugate pairs."""
+    weights = np.full(n // 2 + 1, float(factor))
+    weights[0] = 1
+    if n % 2 == 0:
+        weights[-1] = 1
+    return weights
+
+
 @reference
-def rfft(x, naxes):
+def rfft(x, naxes, weight):
     y = np.fft.rfftn(_wide(x), axes=_last(naxes))
+    y = y * _pairs(x.shape[-1], 2) if weight else y
     return y.astype(np.result_type(x.dtype, np.complex64))
 
 
 @reference
-def irfft(x, naxes, n):
+def irfft(x, naxes, n, weight):
     s = (*x.shape[x.ndim - naxes : x.ndim - 1], n)
-    y = np.fft.irfftn(_wide(x), s=s, axes=_last(naxes), norm="forward")
+    y = _wide(x) * _pairs(n, 0.5) if weight else _wide(x)
+    y = np.fft.irfftn(y, s=s, axes=_last(naxes), norm="forward")
     return y.astype(x.real.dtype)
 
 

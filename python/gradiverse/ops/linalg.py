@@ -135,7 +135,7 @@ def solve(a, b):
         raise ValueError(f"solve: a is {n} x {n}, b has {b.shape[-2]} rows")
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = broadcast(a, (*lead, n, n)), broadcast(b, (*lead, *b.shape[-2:]))
-    x = emit("solve", (a, b))
+    x = emit("solve", (a, b), trans=0)
     return reshaped(x, x.shape[:-1]) if vector else x
 
 
@@ -550,5 +550,5 @@ def solve_triangular(a, b, lower=False, trans=0):
         raise ValueError(f"solve_triangular: a is {n} x {n}, b has {b.shape[-2]} rows")
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = broadcast(a, (*lead, n, n)), broadcast(b, (*lead, *b.shape[-2:]))
-    x = emit("trisolve", (a, b), lower=int(lower), trans=trans)
+    x = emit("trisolve", (a, b), lower=int(lower), trans=trans, unit=0)
     return reshaped(x, x.shape[:-1]) if vector else x
