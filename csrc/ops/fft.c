@@ -3,8 +3,8 @@
  * Adjoints under Re sum conj(a) b over the array as stored: that of the complex transform
  * is the inverse one. A half spectrum holds one coefficient for each conjugate pair, so
  * the adjoint of rfft is irfft with the pairs halved first, that of irfft is rfft with the
- * pairs doubled afterwards: the attribute `weight` (0: plain) says so, and the family is
- * closed under adjoints. */
+ * pairs doubled afterwards. Derivative rules say so by one more attribute behind the
+ * documented ones, 1 for the weighted form; the family is closed under adjoints. */
 #include "kernels/fft.h"
 #include "ops/ops.h"
 #include "ops/rank.h"
@@ -102,9 +102,9 @@ static gv_status rfft_forward(const gv_call *call)
 static gv_status rfft_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                           gv_val *g_in)
 {
-    int64_t attr[3] = { node->attr[0], gv_dim_back(gv_in_type(g, node, 0), 1),
-                        !is_weighted(node->attr, node->nattr, 1) };
-    g_in[0] = gv_emit(g, &gv_op_irfft, 1, g_out, 3, attr);
+    int64_t attr[3] = { node->attr[0], gv_dim_back(gv_in_type(g, node, 0), 1), 1 };
+    bool plain = is_weighted(node->attr, node->nattr, 1);
+    g_in[0] = gv_emit(g, &gv_op_irfft, 1, g_out, plain ? 2 : 3, attr);
     return GV_OK;
 }
 
@@ -112,11 +112,11 @@ const gv_op gv_op_rfft = {
     .name = "rfft",
     .signature = "x(...) -> y(...)",
     .doc = "Half spectrum (last axis) of the real transform of the last naxes axes, "
-           "unnormalised; weight 1 doubles the coefficients of pairs.",
-    .attrs = "naxes:int, weight:int",
-    .samples = "r[4] | naxes=1 weight=0; r[3,5,7] | naxes=2 weight=0; "
-               "r[2,3,4,6] | naxes=3 weight=1; r[1] | naxes=1 weight=0; "
-               "r[0,3] | naxes=1 weight=0",
+           "unnormalised.",
+    .attrs = "naxes:int",
+    .samples = "r[4] | naxes=1; r[3,5,7] | naxes=2; "
+               "r[2,3,4,6] | naxes=3; r[1] | naxes=1; "
+               "r[0,3] | naxes=1",
     .flags = GV_LINEAR,
     .infer = rfft_infer,
     .forward = rfft_forward,
@@ -151,8 +151,9 @@ static gv_status irfft_forward(const gv_call *call)
 static gv_status irfft_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                            gv_val *g_in)
 {
-    int64_t attr[2] = { node->attr[0], !is_weighted(node->attr, node->nattr, 2) };
-    g_in[0] = gv_emit(g, &gv_op_rfft, 1, g_out, 2, attr);
+    int64_t attr[2] = { node->attr[0], 1 };
+    bool plain = is_weighted(node->attr, node->nattr, 2);
+    g_in[0] = gv_emit(g, &gv_op_rfft, 1, g_out, plain ? 1 : 2, attr);
     return GV_OK;
 }
 
@@ -160,11 +161,11 @@ const gv_op gv_op_irfft = {
     .name = "irfft",
     .signature = "x(...) -> y(...)",
     .doc = "Real points, n on the last axis, from a half spectrum over the last naxes "
-           "axes, unnormalised; weight 1 halves the coefficients of pairs first.",
-    .attrs = "naxes:int, n:int, weight:int",
-    .samples = "c[3] | naxes=1 n=4 weight=0; c[3,5,4] | naxes=2 n=7 weight=0; "
-               "c[2,3,4,4] | naxes=3 n=6 weight=1; c[1] | naxes=1 n=1 weight=0; "
-               "c[0,3] | naxes=1 n=5 weight=0",
+           "axes, unnormalised.",
+    .attrs = "naxes:int, n:int",
+    .samples = "c[3] | naxes=1 n=4; c[3,5,4] | naxes=2 n=7; "
+               "c[2,3,4,4] | naxes=3 n=6; c[1] | naxes=1 n=1; "
+               "c[0,3] | naxes=1 n=5",
     .flags = GV_LINEAR | GV_DESTROYS,
     .infer = irfft_infer,
     .forward = irfft_forward,

@@ -131,7 +131,7 @@ const gv_op gv_op_broadcast = {
     .doc = "Repeat the last `core` axes to `shape` by NumPy's broadcasting rule.",
     .attrs = "core:int, shape:ints",
     .samples = "x[] | core=0 shape=(2,3); x[4,3,1] | core=2 shape=(2,3,5); "
-               "x[2,1] | core=1 shape=(0,); x[3,1,2] | core=3 shape=(3,4,2)",
+               "x[2,0] | core=2 shape=(3,2,0); x[3,1,2] | core=3 shape=(3,4,2)",
     .flags = GV_LINEAR | GV_CHEAP,
     .infer = broadcast_infer,
     .forward = broadcast_forward,
