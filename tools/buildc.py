@@ -127,6 +127,10 @@ def _system_library(name, variable, modules, header, bare, hint):
     if os.environ.get(variable):
         _prefix(lib, variable)
         lib.link += bare
+        if not (lib.include[0] / header).exists():
+            raise BuildError(
+                f"no include/{header} below {variable}; {name} is in {hint}"
+            )
     elif not any(_pkg_config(lib, m) for m in modules):
         lib.link += bare
     if not _links(lib, header, []):
