@@ -1,11 +1,8 @@
 """The incremental builder: what it rebuilds, what it refuses, what it reports."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import buildc
 

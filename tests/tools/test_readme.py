@@ -2,19 +2,15 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import buildc
 import gradiverse as gv
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import buildc
-
 PAGES = ["README.md", "docs/engine.md", "docs/gp.md", "docs/mortality.md"]
 
 
