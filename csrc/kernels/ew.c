@@ -36,7 +36,7 @@ static const gv_ew_cast_table *const casts[] = { &gv_ew_cast_base,
 #endif
 };
 
-enum { n_families = 4 };
+enum { n_families = 5 };
 
 gv_ew_kernel gv_ew_get(gv_ew_code code, gv_dtype dtype, gv_dtype out)
 {
