@@ -4,7 +4,7 @@ import numpy as np
 
 from . import graph as _graph
 from .graph import Var, native, native_dtype
-from .tree import flatten, leaf_paths
+from .tree import flatten, leaf_paths, matched
 
 #: dtype of the cotangent of a value by name of its dtype (None: has none)
 COTANGENT = {
@@ -168,8 +168,8 @@ class Wrt:
             (name, function), nest, k = where()
             raise TypeError(
                 f"{name}{leaf_paths(nest)[k]} of {function} has dtype {x.dtype}, which"
-                " has no derivative; convert it to float, or pass it as an argument that"
-                " argnums does not name"
+                " has no derivative; convert it to float, or pass it as an argument"
+                " that argnums does not name"
             )
         return None
 
@@ -190,25 +190,11 @@ class Wrt:
         )
 
     def match(self, x, what):
-        """Leaves of x, shaped like the argument, that belong to the Vars."""
-        leaves, tree = flatten(x)
-        if tree != self.tree:
-            leaves = _none_filled(x, self)
-            if leaves is None:
-                raise ValueError(f"{what} is shaped {tree!r}, not {self.tree!r}")
+        """Leaves of x that belong to the Vars; None where x has None."""
+        leaves = matched(x, self.tree.unflatten(range(self.tree.n)), what)
         return [
             leaf for leaf, k in zip(leaves, self._slots, strict=True) if k is not None
         ]
-
-
-def _none_filled(x, wrt):
-    """Leaves of a nest that has None where the argument has static leaves."""
-    whole = wrt.tree.unflatten([None if k is None else 0 for k in wrt._slots])
-    leaves, tree = flatten(x)
-    if tree != flatten(whole)[1]:
-        return None
-    it = iter(leaves)
-    return [None if k is None else next(it) for k in wrt._slots]
 
 
 class Outputs:

@@ -9,7 +9,7 @@ from . import _core
 from . import graph as _graph
 from ._scope import COTANGENT, Outputs, Scope, as_leaf, has_var, is_array
 from .graph import CODES, Var, native
-from .tree import flatten
+from .tree import flatten, matched
 
 __all__ = ["checkpoint", "custom_vjp", "external"]
 
@@ -182,16 +182,8 @@ def _backward(scope, backward, fresh, outputs, kept):
         )
     by_leaf = {}
     for k, (part, arg) in enumerate(zip(got, args, strict=True)):
-        numbers, tree = flatten(arg)
-        leaves, found = flatten(part)
-        if part is None:
-            leaves = [None] * len(numbers)
-        elif found != tree:
-            raise ValueError(
-                f"gv.custom_vjp: the cotangent of argument {k} is shaped {found!r},"
-                f" expected {tree!r}"
-            )
-        by_leaf.update(zip(numbers, leaves, strict=True))
+        leaves = matched(part, arg, f"gv.custom_vjp: the cotangent of argument {k}")
+        by_leaf.update(zip(flatten(arg)[0], leaves, strict=True))
     ids = []
     traced = [i for i, x in enumerate(fresh.leaves) if type(x) is Var]
     for i, v in zip(traced, fresh.new, strict=True):

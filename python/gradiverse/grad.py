@@ -162,7 +162,8 @@ def jvp(f, primals, tangents, has_aux=False):
     ----------
     f : callable
     primals, tangents : tuple
-        Arguments of f and the direction, of the same structure.
+        Arguments of f and the direction, of the same structure; None stands for
+        zero.
     has_aux : bool
         f returns ``(out, aux)``; then ``(out, tangent, aux)`` is returned.
 
@@ -191,9 +192,10 @@ def jvp(f, primals, tangents, has_aux=False):
         for k, (w, t) in enumerate(zip(wrts, tangents, strict=True)):
             what = f"gv.jvp: tangent {k}"
             for v, leaf in zip(w.vars, w.match(t, what), strict=True):
-                dtype = COTANGENT[str(v.dtype)]
-                variables.append(v)
-                directions.append(cast_like(scope, leaf, dtype, v.shape, what))
+                if leaf is not None:
+                    dtype = COTANGENT[str(v.dtype)]
+                    variables.append(v)
+                    directions.append(cast_like(scope, leaf, dtype, v.shape, what))
         out = f(*new)
         aux = None
         if has_aux:

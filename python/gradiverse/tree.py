@@ -207,6 +207,34 @@ def broadcast_prefix(prefix, x, what):
     ]
 
 
+def matched(part, like, what):
+    """Leaves of `part` in the places of the leaves of `like`.
+
+    Where part has None instead of a leaf or of a whole sub-nest, None stands for each
+    leaf there. ValueError, with `what`, where the two differ otherwise.
+    """
+    if like is None:
+        return []
+    parts = _parts(like)
+    if part is None:
+        return [None] * flatten(like)[1].n
+    if parts is None:
+        if _parts(part) is not None:
+            raise ValueError(f"{what} has {flatten(part)[1]!r} where one array belongs")
+        return [part]
+    kind, _, names, children, _ = parts
+    found = _parts(part)
+    if found is None or found[0] is not kind or list(found[2]) != list(names):
+        raise ValueError(
+            f"{what} is shaped {flatten(part)[1]!r}, expected {flatten(like)[1]!r}"
+        )
+    return [
+        leaf
+        for p, c in zip(found[3], children, strict=True)
+        for leaf in matched(p, c, what)
+    ]
+
+
 def map_leaves(f, x, *rest):
     """f applied to the leaves of nests of one shape, leaf by leaf."""
     leaves, tree = flatten(x)

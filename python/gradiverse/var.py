@@ -47,6 +47,10 @@ def _binary(name, swapped=False, arithmetic=True):
         kind = type(other)
         if kind is not Var and kind not in _PLAIN and not _operand(other):
             return NotImplemented
+        if self.dtype.__class__ is str or (
+            kind is Var and other.dtype.__class__ is str
+        ):
+            return _fixed(name, other, self) if swapped else _fixed(name, self, other)
         out = _ops[name](other, self) if swapped else _ops[name](self, other)
         if (
             arithmetic
@@ -59,8 +63,33 @@ def _binary(name, swapped=False, arithmetic=True):
     return method
 
 
+def _fixed(name, a, b):
+    """Sums and differences of quantised values, the only arithmetic they have."""
+    from .graph import emit
+
+    same = isinstance(a, Var) and isinstance(b, Var)
+    same = same and a.dtype == b.dtype and a.shape == b.shape
+    if not same or name not in ("add", "subtract"):
+        raise TypeError(
+            f"quantised values can be added and subtracted with others of their shape"
+            f" and dtype; {name} of {_named(a)} and {_named(b)} is not offered: use"
+            " gv.dequantize first"
+        )
+    return emit("add" if name == "add" else "sub", (a, b))
+
+
+def _named(x):
+    return f"{x.dtype}{list(x.shape)}" if isinstance(x, Var) else type(x).__name__
+
+
 def _unary(name):
     def method(self):
+        if self.dtype.__class__ is str:
+            if name == "negative":
+                from .graph import emit
+
+                return emit("neg", (self,))
+            raise TypeError(f"{name} of a quantised value: use gv.dequantize first")
         out = _ops[name](self)
         if self.weak and out is not self:
             out.weak = True

@@ -186,7 +186,7 @@ def test_copies_are_the_value_itself():
         gv.grad(lambda x: pickle.dumps(x))(1.0)
 
 
-# --- leaks -----------------------------------------------------------------------------
+# --- leaks ---
 def test_leaked_value_is_refused_but_readable():
     kept = []
 
@@ -245,7 +245,7 @@ def test_an_error_leaves_no_trace_open():
     assert type(gv.grad(lambda x: x * x)(2.0)) is np.float64
 
 
-# --- captured arrays -------------------------------------------------------------------
+# --- captured arrays ---
 def test_captured_array_may_change_while_tracing():
     work = np.zeros(2000)
 
