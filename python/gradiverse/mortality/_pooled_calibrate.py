@@ -4,8 +4,10 @@ For a held-out year with its first weeks given, everything else being known, err
 covariance of the other weeks f follow from the precision P of the block (block
 deletion): C = (P_ff)^-1, e = C (P u)_f.  Sums over windows of about a quarter give
 
-    kappa_w   factor on the structural variance around week w, an average over years
-              with the model's own value (1) counting as PRIOR_YEARS more years;
+    kappa_w   factor on the structural variance around week w: an average over years,
+              the model's own value (1) counting as PRIOR_YEARS more years (the mean of
+              a scaled inverse chi-square posterior, whose degrees of freedom make the
+              prediction's Student-t law);
     shares    correlation of structural errors between cells: common, same unit, same
               age.  Years are the unit of independence.
 """
@@ -13,7 +15,7 @@ deletion): C = (P_ff)^-1, e = C (P u)_f.  Sums over windows of about a quarter g
 import numpy as np
 
 WINDOW = 0.25
-PRIOR_YEARS = 4.0
+PRIOR_YEARS = 3.0
 PRIOR_SHARE = 0.3
 PRIOR_SHARE_YEARS = 1.0
 MOST_SHARED = 0.98
@@ -86,12 +88,15 @@ class Calibration:
 
     def factors(self):
         """(W - first,) variance factors by week, and degrees of freedom."""
-        q = [np.maximum(s[0] / np.maximum(s[1], 1e-12), 0.05) for s in self.squares.values()]
+        q = [
+            np.maximum(s[0] / np.maximum(s[1], 1e-12), 0.05)
+            for s in self.squares.values()
+        ]
         q = np.array(q).reshape(-1, len(self.ranges))
         self.kappa = (PRIOR_YEARS + q.sum(0)) / (PRIOR_YEARS + len(q))
         centre = self.ranges.mean(axis=1) - 0.5
         by_week = np.interp(np.arange(self.first, self.n_weeks), centre, self.kappa)
-        return by_week, PRIOR_YEARS + len(q)
+        return by_week, PRIOR_YEARS + 2.0 + len(q)
 
     def shares(self):
         """(4,) shares of the correlation between cells: common, unit, age, own."""

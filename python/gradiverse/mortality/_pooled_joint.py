@@ -2,10 +2,10 @@
 
 Deaths of cell i in the predicted weeks are  mean_i + g S_i z_i + e_i:  S_i a factor of
 the cell's structural covariance, z_i standard normal vectors whose correlation between
-cells i and j is R_ij times the identity, e_i independent noise (counts, white part) and
-g one random scale, E[g^2] = 1, shared by all cells and weeks: a Student-t law whose
-covariance is known exactly.  R_ij is a sum of shares: all cells, cells of one unit, cells
-of one age, the cell itself.
+cells i and j is R_ij times the identity, e_i independent noise (counts, white part), g
+one random scale, E[g^2] = 1, shared by all cells and weeks: a Student-t law whose
+covariance is known exactly.  R_ij is a sum of shares: all cells, cells of one unit,
+cells of one age, the cell itself.
 
 With ages, a law of the units' totals E and a law of contrasts d combine as
 e_i = p_i E + d_i - p_i sum_j d_j,  p_i the cell's part of its unit: the ages add up to
@@ -27,7 +27,7 @@ def scale_nodes(dof, n=N_NODES):
 
 
 def half_width(structural, noise, g2, level):
-    """Half the central interval of a mixture over g^2 of N(0, g^2 structural + noise)."""
+    """Half the central interval of N(0, g^2 structural + noise), g^2 mixed."""
     s, n = np.broadcast_arrays(structural, noise)
     sd = np.sqrt(np.maximum(s[..., None] * g2 + n[..., None], 0.0))
     target = 0.5 + 0.5 * level
@@ -91,7 +91,9 @@ class CellLaw:
 
     def scaled(self, by):
         """The law of the vector times `by` (C, W)."""
-        return CellLaw(self.factor * by[..., None], self.noise * by**2, self.correlation)
+        return CellLaw(
+            self.factor * by[..., None], self.noise * by**2, self.correlation
+        )
 
     def parts(self, w):
         """Structural and noise variance of sums with weights w (k, C, W)."""
@@ -135,7 +137,7 @@ class SplitLaw:
         self.top, self.contrast, self.unit, self.part = top, contrast, unit, part
 
     def _collect(self, values):
-        out = np.zeros(values.shape[:-2] + (len(self.top.noise), values.shape[-1]))
+        out = np.zeros((*values.shape[:-2], len(self.top.noise), values.shape[-1]))
         np.add.at(out, (Ellipsis, self.unit, slice(None)), values)
         return out
 
@@ -209,7 +211,8 @@ class Prediction:
     Attributes
     ----------
     cells : list of (unit, age);  weeks : (n_weeks,) predicted weeks
-    mean, sd : (n_cells, n_weeks) expected deaths and predictive sd, count noise included
+    mean, sd : (n_cells, n_weeks)
+        Expected deaths and their predictive sd, count noise included.
     prior_mean, prior_sd : (n_cells, W) all weeks, before conditioning
     dof : float
         Degrees of freedom of the structural part (Student-t); sd is the true sd.
@@ -230,7 +233,7 @@ class Prediction:
                 f"weights have shape {w.shape}; expected ({self.mean.size},) or "
                 f"(k, {self.mean.size}), cells x predicted weeks"
             )
-        return w.reshape((-1,) + self.mean.shape), w.shape[:-1]
+        return w.reshape((-1, *self.mean.shape)), w.shape[:-1]
 
     def variance(self, w):
         """w'Cw, deaths^2, for weights (n,) or (k, n), without forming C."""
@@ -268,6 +271,6 @@ class Prediction:
         return lower.reshape(shape)[()], upper.reshape(shape)[()]
 
     def cell_interval(self, level):
-        """Central interval of every cell-week, (n_cells, n_weeks) each, not negative."""
+        """Central interval of every cell-week, (n_cells, n_weeks) each; at least 0."""
         half = half_width(*self._cell_parts, self._g2, level)
         return np.maximum(self.mean - half, 0.0), self.mean + half

@@ -7,6 +7,7 @@ from ._pooled_learn import Block
 YEAR = 365.25
 LEAST_SHAPE = 0.2
 PRIOR_COUNT = 0.5
+PRIOR_COUNT_TYPICAL = 2.0
 LONGEST_BLOCK = 6
 MOST_PATTERNS = 4
 
@@ -37,16 +38,31 @@ class RelativePanel:
         Middle of each period in years; by default from `days`.
     phase : (C,) float array, optional
         0.5 where winter is in July, else 0; by default found from the counts.
+    typical : (C,) float array, optional
+        Level expected of each cell before its counts are seen, worth
+        PRIOR_COUNT_TYPICAL deaths: cells without deaths lean on it.
     """
 
-    def __init__(self, counts, days, years, weeks, cells, offset=None, phase=None):
+    def __init__(
+        self,
+        counts,
+        days,
+        years,
+        weeks,
+        cells,
+        offset=None,
+        phase=None,
+        typical=None,
+    ):
         self.counts = np.asarray(counts, float)
         self.years, self.weeks = np.asarray(years, int), np.asarray(weeks, int)
         self.cells = list(cells)
         days = np.asarray(days, float)
         usual = np.nanmedian(days) if np.isfinite(days).any() else 7.0
         self.days = np.where(np.isfinite(days) & (days > 0), days, usual)
-        self.offset = period_offsets(self.days, self.weeks) if offset is None else offset
+        if offset is None:
+            offset = period_offsets(self.days, self.weeks)
+        self.offset, self.typical = offset, typical
         self.shape = np.ones((len(self.cells), len(self.weeks)))
         self.level = np.ones(len(self.cells))
         self._fit_profile(np.zeros(len(self.cells)))
@@ -67,15 +83,20 @@ class RelativePanel:
         days = np.where(ok, self.days, 0.0)
         for _ in range(3):
             exposure = (days * self.shape[:, None]).sum(axis=(1, 2))
-            total = counts.sum(axis=(1, 2)) + PRIOR_COUNT
-            self.level = total / np.maximum(exposure, 1.0)
+            total = counts.sum(axis=(1, 2))
+            if self.typical is None:
+                self.level = (total + PRIOR_COUNT) / np.maximum(exposure, 1.0)
+            else:
+                prior = PRIOR_COUNT_TYPICAL
+                self.level = (total + prior) / (exposure + prior / self.typical)
             weight = 1.0 / (0.05**2 + 1.0 / (7.0 * self.level))
             rate = (weight / self.level)[:, None] * counts.sum(axis=1)
             base = weight[:, None] * days.sum(axis=1)
             for value in np.unique(phase):
                 mine = phase == value
                 low = base[mine].sum(axis=0)
-                shape = np.where(low > 0, rate[mine].sum(axis=0) / np.maximum(low, 1e-9), 1)
+                high = rate[mine].sum(axis=0)
+                shape = np.where(low > 0, high / np.maximum(low, 1e-9), 1.0)
                 shape = np.maximum(shape / shape.mean(), LEAST_SHAPE)
                 self.shape[mine] = shape
 
