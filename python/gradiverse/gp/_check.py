@@ -65,9 +65,7 @@ def control_years(data, least=2):
     if isinstance(data, Var):
         raise TypeError("data of a kernel must be plain numbers, not a traced value")
     if data.ndim != 2 or data.shape[1] < 1:
-        raise ValueError(
-            f"data must have the shape (years, periods), got {data.shape}"
-        )
+        raise ValueError(f"data must have the shape (years, periods), got {data.shape}")
     if len(data) < least:
         raise ValueError(
             f"data has {len(data)} year(s); a sample covariance needs at least {least}"

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ..graph import emit
-from ..var import Var
 from ._check import finite, floating, square
+from ._run import apply
 
 __all__ = ["condition", "covariance", "variance"]
 
@@ -28,7 +27,7 @@ def observed_index(observed, T):
     if bad.size:
         raise ValueError(f"observed index {bad[0]} is not one of 0..{T - 1}")
     if len(np.unique(index)) != len(index):
-        twice = [i for i in index.tolist() if (index == i).sum() > 1][0]
+        twice = next(i for i in index.tolist() if (index == i).sum() > 1)
         raise ValueError(f"index {twice} is observed twice; give each point once")
     return tuple(index.tolist())
 
@@ -123,10 +122,10 @@ def _layout(K, prior, values, index, T):
             x = np.transpose(x, (*order, len(batch)))
         return np.reshape(x, (*kernels, m, width))
 
-    mean, cov = emit(
+    mean, cov = apply(
         "gp_condition",
         (np.reshape(K, (*kernels, T, T)), series(prior, T), series(values, n)),
-        observed=index,
+        index,
     )
     mean = np.reshape(mean, (*(batch[k] for k in order), T - n))
     if order != list(range(len(batch))):
@@ -176,8 +175,3 @@ def covariance(cov, w, v):
             )
     row = w[..., None, :] @ cov
     return np.sum(row[..., 0, :] * v, axis=-1)
-
-
-def is_traced_any(*xs):
-    """True when one of the values is traced."""
-    return any(type(x) is Var for x in xs)

@@ -174,9 +174,13 @@ class Kernel:
 
 
 def _short(value):
-    return repr(value) if type(value) is Var else np.format_float_positional(
-        value, 6, fractional=False, trim="-"
-    ) if np.ndim(value) == 0 else np.array2string(value, precision=6)
+    return (
+        repr(value)
+        if type(value) is Var
+        else np.format_float_positional(value, 6, fractional=False, trim="-")
+        if np.ndim(value) == 0
+        else np.array2string(value, precision=6)
+    )
 
 
 def _combine(kind, a, b):

@@ -12,7 +12,8 @@ Periodic            v exp(-2 sin²(π r/p)/l²)
 Linear              v (x - c)·(x' - c)
 White               v on the diagonal of k(X), nothing in k(X, X2)
 
-Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), ch. 4.
+Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006),
+chapter 4.
 """
 
 import numpy as np
@@ -199,7 +200,8 @@ class Periodic(Kernel):
         r = _root(sum(parts[1:], parts[0]))
         wave = np.sin(r * (np.pi / self.values["period"]))
         scale = self.values["scale"]
-        return self.values["variance"] * np.exp(np.square(wave) * (-2.0 / (scale * scale)))
+        power = np.square(wave) * (-2.0 / (scale * scale))
+        return self.values["variance"] * np.exp(power)
 
     def diagonal(self, a, white):
         return self.values["variance"] * np.ones(a.shape[0])
