@@ -29,17 +29,27 @@ def parser():
     top = argparse.ArgumentParser(
         prog="gradiverse", description="End-to-end studies; each writes a report."
     )
-    top.add_argument("--version", action="store_true", help="print the version and exit")
+    top.add_argument(
+        "--version", action="store_true", help="print the version and exit"
+    )
     commands = top.add_subparsers(dest="study", metavar="STUDY")
     for name, (_, text) in STUDIES.items():
         sub = commands.add_parser(name, help=text, description=text)
-        sub.add_argument("--data", metavar="PATH", help="the table or folder to study "
-                         "(default: GRADIVERSE_DATA, a download, synthetic data)")
-        sub.add_argument("--config", metavar="FILE.toml",
-                         help=f"settings in the table [{name}]")
-        sub.add_argument("--output", metavar="DIR", default=f"{name}-output",
-                         help="folder for figures, tables and report.html "
-                         f"(default: {name}-output)")
+        sub.add_argument(
+            "--data",
+            metavar="PATH",
+            help="the table or folder to study "
+            "(default: GRADIVERSE_DATA, a download, synthetic data)",
+        )
+        sub.add_argument(
+            "--config", metavar="FILE.toml", help=f"settings in the table [{name}]"
+        )
+        sub.add_argument(
+            "--output",
+            metavar="DIR",
+            default=f"{name}-output",
+            help=f"folder for figures, tables and report.html (default: {name}-output)",
+        )
         sub.add_argument("--quick", action="store_true", help="seconds, not minutes")
     return top
 

@@ -34,14 +34,22 @@ def test_student_crps_tends_to_the_normal():
 
 
 def test_summary_by_hand():
-    table = pd.DataFrame({"year": [1, 1, 2, 2], "expected": [100.0] * 4,
-                          "excess": [1.0, -3.0, 4.0, 0.0], "sd": [2.0] * 4})
+    table = pd.DataFrame(
+        {
+            "year": [1, 1, 2, 2],
+            "expected": [100.0] * 4,
+            "excess": [1.0, -3.0, 4.0, 0.0],
+            "sd": [2.0] * 4,
+        }
+    )
     for level, z in (("68", 1.0), ("95", 1.96)):
         table["lower" + level] = table.excess - z * 2
         table["upper" + level] = table.excess + z * 2
     s = scores.summarise(table).iloc[0]
     assert s.n == 4 and s.years == 2
-    assert s.bias == pytest.approx(0.005) and s.rms == pytest.approx(np.sqrt(26 / 4) / 100)
+    assert s.bias == pytest.approx(0.005) and s.rms == pytest.approx(
+        np.sqrt(26 / 4) / 100
+    )
     assert s.c68 == 0.5 and s.c95 == 0.75
     assert s.z_rms == pytest.approx(np.sqrt(26 / 4) / 2)
     # years drawn again: cover of a draw is 0.5, 0.75 or 1
@@ -53,7 +61,9 @@ def test_rolling_origin_sees_no_later_year(ordinary, method):
     """Wrecking the target year's later weeks and all later years changes nothing."""
     a = mortality.rolling_origin(ordinary, [2015], method=method)
     later = (ordinary.year > 2015) | ((ordinary.year == 2015) & (ordinary.week > 8))
-    wrecked = ordinary.assign(deaths=np.where(later, 3 * ordinary.deaths, ordinary.deaths))
+    wrecked = ordinary.assign(
+        deaths=np.where(later, 3 * ordinary.deaths, ordinary.deaths)
+    )
     b = mortality.rolling_origin(wrecked, [2015], method=method)
     np.testing.assert_allclose(a.table.expected, b.table.expected, rtol=1e-12)
     np.testing.assert_allclose(a.table.sd, b.table.sd, rtol=1e-12)
@@ -67,7 +77,9 @@ def test_leave_one_year_out_drops_the_year_everywhere(ordinary):
     a = mortality.leave_one_year_out(ordinary, pool=pool, **one)
     held = ordinary.year == 2016
     data = ordinary.assign(
-        deaths=np.where(held & (ordinary.week >= 6), 2 * ordinary.deaths, ordinary.deaths)
+        deaths=np.where(
+            held & (ordinary.week >= 6), 2 * ordinary.deaths, ordinary.deaths
+        )
     )
     other = pool.assign(deaths=np.where(held, 5, pool.deaths))
     b = mortality.leave_one_year_out(data, pool=other, **one)
@@ -76,7 +88,9 @@ def test_leave_one_year_out_drops_the_year_everywhere(ordinary):
 
 
 def test_leave_one_year_out_ignores_years_after_the_range(ordinary):
-    a = mortality.leave_one_year_out(ordinary, range(2012, 2016), 6, (13,), method="mean")
+    a = mortality.leave_one_year_out(
+        ordinary, range(2012, 2016), 6, (13,), method="mean"
+    )
     wild = ordinary.assign(
         deaths=np.where(ordinary.year > 2015, 9 * ordinary.deaths, ordinary.deaths)
     )
@@ -92,8 +106,9 @@ def test_shapes_and_skips(ordinary):
     assert c.summary.skipped.iloc[0] == 3
     assert (c.skipped.reason == "too few earlier years").all()
     assert {"bias", "rms", "crps", "c68", "c95", "z_rms"} <= set(c.summary.columns)
-    loo = mortality.leave_one_year_out(ordinary, range(2014, 2017), ends=(13, 17, 24),
-                                       method="mean")
+    loo = mortality.leave_one_year_out(
+        ordinary, range(2014, 2017), ends=(13, 17, 24), method="mean"
+    )
     assert loo.summary.end.tolist() == [13, 17, 24]
     assert len(loo.table) == 3 * 8 * 3 and len(loo.joint) == 9
     assert "held-out years" in str(loo)
@@ -109,7 +124,9 @@ def test_bad_requests(ordinary):
     with pytest.raises(ValueError, match="end with week"):
         mortality.leave_one_year_out(ordinary, [2015], ends=(40,), method="mean")
     with pytest.raises(ValueError, match="before the onset"):
-        mortality.leave_one_year_out(ordinary, [2015], onset=9, ends=(5,), method="mean")
+        mortality.leave_one_year_out(
+            ordinary, [2015], onset=9, ends=(5,), method="mean"
+        )
 
 
 def test_joint_sum_has_its_own_calibration(ordinary):
@@ -117,7 +134,9 @@ def test_joint_sum_has_its_own_calibration(ordinary):
     assert len(c.joint) == 5
     by_hand = c.table.groupby("year").excess.sum()
     np.testing.assert_allclose(c.joint.set_index("year").excess, by_hand, rtol=1e-9)
-    assert (c.joint.sd > np.sqrt((c.table.sd**2).groupby(c.table.year).sum()).values).all()
+    assert (
+        c.joint.sd > np.sqrt((c.table.sd**2).groupby(c.table.year).sum()).values
+    ).all()
 
 
 def test_covers_where_the_truth_is_known():
@@ -130,8 +149,10 @@ def test_covers_where_the_truth_is_known():
     weeks = np.arange(1, 27)
     level = 900.0 + 100.0 * np.cos(2 * np.pi * weeks / 52)
     K = kernel(weeks) * np.outer(level, level)
-    rates = level + rng.standard_normal((2000, 26)) @ np.linalg.cholesky(
-        K + 1e-6 * np.eye(26)).T
+    rates = (
+        level
+        + rng.standard_normal((2000, 26)) @ np.linalg.cholesky(K + 1e-6 * np.eye(26)).T
+    )
     counts = rng.poisson(rates)
     full = K + np.diag(level)
     from gradiverse.mortality._common import condition
@@ -146,8 +167,12 @@ def test_covers_where_the_truth_is_known():
 
 def test_plug_in_components_are_marked_as_failing():
     """With five years, plug-in PCA-2 (PPCA) covers far too little, and the report says so."""
-    data, _ = mortality.synthetic(units=12, years=range(2005, 2015), wave=[0] * 12, rng=2)
-    c = mortality.rolling_origin(data, range(2010, 2015), method="cgp", covariance="ppca")
+    data, _ = mortality.synthetic(
+        units=12, years=range(2005, 2015), wave=[0] * 12, rng=2
+    )
+    c = mortality.rolling_origin(
+        data, range(2010, 2015), method="cgp", covariance="ppca"
+    )
     assert c.summary.c95.iloc[0] < 0.85
     assert "FAILS" in scores.verdict(c.summary.iloc[0]) and "FAILS" in str(c)
 
@@ -172,8 +197,10 @@ def test_ml_gradient_matches_differences():
     _, g = cgp.ml_objective(theta, *args)
     for k in range(3):
         step = np.eye(3)[k] * 1e-6
-        d = (cgp.ml_objective(theta + step, *args)[0]
-             - cgp.ml_objective(theta - step, *args)[0]) / 2e-6
+        d = (
+            cgp.ml_objective(theta + step, *args)[0]
+            - cgp.ml_objective(theta - step, *args)[0]
+        ) / 2e-6
         assert g[k] == pytest.approx(d, rel=1e-5, abs=1e-7)
 
 
@@ -195,8 +222,11 @@ def test_ml_objective_is_the_gaussian_likelihood():
 
 def test_calibration_beside_every_fit(regions):
     data, _ = regions
-    e = mortality.Counterfactual(method="trend").fit(data[data.year < 2020]).predict(
-        data[data.year == 2020], onset=9)
+    e = (
+        mortality.Counterfactual(method="trend")
+        .fit(data[data.year < 2020])
+        .predict(data[data.year == 2020], onset=9)
+    )
     c = e.calibration
     assert sorted(c.table.year.unique()) == [2015, 2016, 2017, 2018, 2019]
     assert c.summary.end.iloc[0] == 26 and c is e.calibration

@@ -9,7 +9,9 @@ from gradiverse.mortality import _panel
 
 @pytest.fixture
 def table():
-    data, _ = mortality.synthetic(units=2, years=range(2014, 2020), weeks=range(1, 14), rng=0)
+    data, _ = mortality.synthetic(
+        units=2, years=range(2014, 2020), weeks=range(1, 14), rng=0
+    )
     return data
 
 
@@ -105,7 +107,9 @@ def test_rates_carry_the_days(table):
 
 def test_gap_in_history_is_noted_and_year_left_out(table):
     history, current = split(table)
-    hole = (history.unit == "Alder") & (history.year == 2016) & history.week.isin([5, 6])
+    hole = (
+        (history.unit == "Alder") & (history.year == 2016) & history.week.isin([5, 6])
+    )
     model = mortality.Counterfactual(method="mean").fit(history[~hole])
     assert any("gaps" in n and "week(s) 5-6" in n for n in model.notes_)
     without = history[~((history.unit == "Alder") & (history.year == 2016))]
@@ -148,7 +152,9 @@ def test_week_53_stands_in():
     assert last.week == 53 and any("week 53" in n for n in e.notes)
     # one real 1053, 2019 without a following year, six stand-ins of (1052 + 1001)/2
     assert last.expected == pytest.approx((1053 + 1052 + 6 * 1026.5) / 8, abs=0.6)
-    assert 53 not in model.predict(data[(data.year == 2020) & (data.week < 53)], 10).weeks
+    assert (
+        53 not in model.predict(data[(data.year == 2020) & (data.week < 53)], 10).weeks
+    )
 
 
 def test_leap_day_inside_a_period():
@@ -161,8 +167,11 @@ def test_leap_day_inside_a_period():
     assert differ.tolist() == [7]
     assert int(period_of(2, 29)) == 7 and int(period_of(3, 1)) == 8
     assert int(period_of(1, 11)) == 0 and int(period_of(1, 12)) == 1
-    rows = [("a", y, p, int(d), 10 * int(d)) for y in range(2015, 2021)
-            for p, d in enumerate(days_of(period, y))]
+    rows = [
+        ("a", y, p, int(d), 10 * int(d))
+        for y in range(2015, 2021)
+        for p, d in enumerate(days_of(period, y))
+    ]
     data = pd.DataFrame(rows, columns=["unit", "year", "week", "days", "deaths"])
     model = mortality.Counterfactual(method="mean").fit(data[data.year < 2020])
     e = model.predict(data[data.year == 2020], onset=6)
@@ -173,7 +182,9 @@ def test_ragged_histories(table):
     history, current = split(table)
     ragged = history[(history.unit == "Birch") | (history.year > 2016)]
     e = mortality.Counterfactual(method="mean").fit(ragged).predict(current, onset=9)
-    long = mortality.Counterfactual(method="mean").fit(history).predict(current, onset=9)
+    long = (
+        mortality.Counterfactual(method="mean").fit(history).predict(current, onset=9)
+    )
     a, b = e.total().set_index("unit"), long.total().set_index("unit")
     assert a.loc["Birch", "expected"] == b.loc["Birch", "expected"]
     assert a.loc["Alder", "expected"] != b.loc["Alder", "expected"]
@@ -182,9 +193,11 @@ def test_ragged_histories(table):
 def test_totals_are_not_added_to_their_parts(table):
     half = table.deaths // 2
     parts = pd.concat(
-        [table.assign(age="0-64", deaths=half),
-         table.assign(age="65+", deaths=table.deaths - half),
-         table.assign(age="TOT")]
+        [
+            table.assign(age="0-64", deaths=half),
+            table.assign(age="65+", deaths=table.deaths - half),
+            table.assign(age="TOT"),
+        ]
     )
     whole = _panel.build(table)
     summed = _panel.build(parts)
@@ -198,14 +211,25 @@ def test_totals_are_not_added_to_their_parts(table):
 
 def test_sexes_are_summed(table):
     half = table.deaths // 3
-    sexes = pd.concat([table.assign(sex="male", deaths=half),
-                       table.assign(sex="female", deaths=table.deaths - half)])
-    np.testing.assert_array_equal(_panel.build(sexes).counts, _panel.build(table).counts)
+    sexes = pd.concat(
+        [
+            table.assign(sex="male", deaths=half),
+            table.assign(sex="female", deaths=table.deaths - half),
+        ]
+    )
+    np.testing.assert_array_equal(
+        _panel.build(sexes).counts, _panel.build(table).counts
+    )
 
 
 def test_absent_age_rows_are_zeros():
-    rows = [("a", age, y, w, 1) for age in (1, 2) for y in (2018, 2019) for w in (1, 2, 3)
-            if not (age == 2 and w == 2)]
+    rows = [
+        ("a", age, y, w, 1)
+        for age in (1, 2)
+        for y in (2018, 2019)
+        for w in (1, 2, 3)
+        if not (age == 2 and w == 2)
+    ]
     data = pd.DataFrame(rows, columns=["unit", "age", "year", "week", "deaths"])
     panel = _panel.build(data, by_age=True)
     np.testing.assert_array_equal(panel.counts[1], [[1, 0, 1]] * 2)
@@ -230,4 +254,6 @@ def test_weeks_numbered_from_zero_or_anything(table):
 def test_pool_must_share_weeks(table):
     history, _ = split(table)
     with pytest.raises(ValueError, match="shares no week"):
-        mortality.Counterfactual(method="mean").fit(history, pool=history.assign(week=history.week + 99))
+        mortality.Counterfactual(method="mean").fit(
+            history, pool=history.assign(week=history.week + 99)
+        )

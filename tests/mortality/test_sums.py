@@ -7,11 +7,18 @@ from gradiverse import mortality
 from gradiverse.mortality.prediction import GaussianPrediction
 
 METHODS = [
-    ("mean", {}), ("mean", {"variance": "years"}), ("trend", {}),
-    ("trend", {"variance": "years"}), ("synthetic", {}),
-    ("synthetic", {"variance": "years"}), ("cgp", {}), ("cgp", {"covariance": "ppca"}),
-    ("cgp", {"covariance": "sklearn"}), ("cgp", {"covariance": "sample"}),
-    ("cgp", {"errors": "diagonal"}), ("pooled", {}),
+    ("mean", {}),
+    ("mean", {"variance": "years"}),
+    ("trend", {}),
+    ("trend", {"variance": "years"}),
+    ("synthetic", {}),
+    ("synthetic", {"variance": "years"}),
+    ("cgp", {}),
+    ("cgp", {"covariance": "ppca"}),
+    ("cgp", {"covariance": "sklearn"}),
+    ("cgp", {"covariance": "sample"}),
+    ("cgp", {"errors": "diagonal"}),
+    ("pooled", {}),
 ]
 IDS = ["-".join([m, *map(str, o.values())]) for m, o in METHODS]
 
@@ -26,8 +33,16 @@ def excess(request, regions):
 
 def test_weekly_table(excess):
     w = excess.weekly
-    assert {"unit", "year", "week", "observed", "expected", "sd", "lower",
-            "upper"} <= set(w.columns)
+    assert {
+        "unit",
+        "year",
+        "week",
+        "observed",
+        "expected",
+        "sd",
+        "lower",
+        "upper",
+    } <= set(w.columns)
     assert len(w) == 6 * 26 and (w.year == 2020).all()
     assert (w.sd > 0).all() and (w.lower >= 0).all()
     assert (w.lower < w.expected).all() and (w.upper > w.expected).all()
@@ -98,7 +113,9 @@ def test_subset_of_units(excess, regions):
     a = part.total(9, 26).set_index("unit")
     b = excess.total(9, 26).set_index("unit")
     for unit in ("Alder", "Cedar"):
-        assert a.loc[unit, "expected"] == pytest.approx(b.loc[unit, "expected"], rel=1e-6)
+        assert a.loc[unit, "expected"] == pytest.approx(
+            b.loc[unit, "expected"], rel=1e-6
+        )
         assert a.loc[unit, "sd"] == pytest.approx(b.loc[unit, "sd"], rel=1e-6)
 
 
@@ -144,7 +161,12 @@ def test_options_and_parameters():
         mortality.Counterfactual(method="magic")
     with pytest.raises(TypeError, match="cgp"):
         mortality.Counterfactual(method="cgp", kernel="x")
-    for bad in ({"covariance": "x"}, {"errors": "x"}, {"components": 0}, {"restarts": 9}):
+    for bad in (
+        {"covariance": "x"},
+        {"errors": "x"},
+        {"components": 0},
+        {"restarts": 9},
+    ):
         with pytest.raises(ValueError):
             mortality.Counterfactual(method="cgp", **bad)
     with pytest.raises(ValueError, match="variance"):
@@ -172,8 +194,13 @@ def test_by_age_joint_sum(method):
 
 def test_zero_cells_run():
     """A cell that never had a death gets a finite, positive spread and no warning."""
-    rows = [(u, a, y, w, 0 if a == 0 else 40 + w) for u in "xy" for a in (0, 1)
-            for y in range(2014, 2020) for w in range(1, 12)]
+    rows = [
+        (u, a, y, w, 0 if a == 0 else 40 + w)
+        for u in "xy"
+        for a in (0, 1)
+        for y in range(2014, 2020)
+        for w in range(1, 12)
+    ]
     data = pd.DataFrame(rows, columns=["unit", "age", "year", "week", "deaths"])
     for method in ("mean", "trend", "synthetic", "cgp", "pooled"):
         model = mortality.Counterfactual(method=method, by_age=True)
@@ -187,8 +214,14 @@ def test_gaussian_prediction_blocks():
     rng = np.random.default_rng(0)
     A = rng.normal(size=(2, 3, 3))
     blocks = A @ np.swapaxes(A, 1, 2)
-    p = GaussianPrediction([("a", None), ("b", None)], [1, 2, 3], np.ones((2, 3)), blocks,
-                           np.ones((2, 3)), np.ones((2, 3)))
+    p = GaussianPrediction(
+        [("a", None), ("b", None)],
+        [1, 2, 3],
+        np.ones((2, 3)),
+        blocks,
+        np.ones((2, 3)),
+        np.ones((2, 3)),
+    )
     full = np.zeros((6, 6))
     full[:3, :3], full[3:, 3:] = blocks
     np.testing.assert_allclose(p.covariance(), full)

@@ -40,15 +40,21 @@ def test_trap_01_cumulative_error_uses_the_covariance(regions):
 def test_trap_01_lombardia(italy):
     """The published sum's error is too small by 15 % (PPCA) and 45 % (paper kernel)."""
     for covariance, low in (("ppca", 0.15), ("ml", 0.45)):
-        sds = [lombardia(italy, covariance=covariance, errors=e).total(6, 17).sd[0]
-               for e in ("diagonal", "full")]
+        sds = [
+            lombardia(italy, covariance=covariance, errors=e).total(6, 17).sd[0]
+            for e in ("diagonal", "full")
+        ]
         assert 1 - sds[0] / sds[1] == pytest.approx(low, abs=0.02)
 
 
 def test_trap_02_ages_partition_the_total():
     """Every class belongs to exactly one group: 5-9 and 100+ are not lost."""
-    rows = [("Lombardia", k, y, w, 7, 10 + k) for k in range(22) for y in range(2015, 2021)
-            for w in range(8)]
+    rows = [
+        ("Lombardia", k, y, w, 7, 10 + k)
+        for k in range(22)
+        for y in range(2015, 2021)
+        for w in range(8)
+    ]
     columns = ["unit", "age", "year", "week", "days", "deaths"]
     data = pd.DataFrame(rows, columns=columns)
     broad = _italy.broad_ages(data, "italy")
@@ -66,7 +72,8 @@ def test_trap_02_lombardia_by_age(italy):
     """Deaths of periods 6-18 by age group, 2020 and 2019 (section 9, item 3)."""
     data = _italy.broad_ages(italy[italy.unit == "Lombardia"], "italy")
     window = data[data.week.between(6, 18)].pivot_table(
-        index="year", columns="age", values="deaths", aggfunc="sum")
+        index="year", columns="age", values="deaths", aggfunc="sum"
+    )
     assert window.loc[2020].tolist() == [2443, 4129, 10924, 20715, 12827]
     assert window.loc[2019].tolist() == [1706, 2088, 5088, 9804, 6524]
 
@@ -99,8 +106,18 @@ def _counts():
     days = pd.date_range("2020-04-01", "2020-05-15")
     n = np.arange(len(days))
     return pd.concat(
-        [pd.DataFrame({"unit": u, "date": days, "deaths": k * n, "cases": 10 * k * n,
-                       "swabs": 100 * n}) for u, k in (("a", 10), ("b", 3))]
+        [
+            pd.DataFrame(
+                {
+                    "unit": u,
+                    "date": days,
+                    "deaths": k * n,
+                    "cases": 10 * k * n,
+                    "swabs": 100 * n,
+                }
+            )
+            for u, k in (("a", 10), ("b", 3))
+        ]
     )
 
 
@@ -123,9 +140,14 @@ def test_trap_05_lombardia(folder):
 def test_trap_06_trento_and_bolzano_are_one_region(tmp_path):
     """The region's official count and positivity join both provinces."""
     table = pd.DataFrame(
-        {"date": ["2020-05-09"] * 3, "region": ["P.A. Trento", "P.A. Bolzano", "Veneto"],
-         "deaths_cum": [438, 290, 1643], "cases_cum": [400, 100, 50],
-         "swabs_cum": [1000, 1000, 1000]})
+        {
+            "date": ["2020-05-09"] * 3,
+            "region": ["P.A. Trento", "P.A. Bolzano", "Veneto"],
+            "deaths_cum": [438, 290, 1643],
+            "cases_cum": [400, 100, 50],
+            "swabs_cum": [1000, 1000, 1000],
+        }
+    )
     path = tmp_path / "official.csv"
     table.to_csv(path, index=False)
     counts = loaders.load_official(path)
@@ -151,7 +173,8 @@ def test_trap_07_national_error_is_joint(regions):
     assert joint.sd > 1.3 * np.sqrt((unit.sd**2).sum())
     published = fit(data, method="cgp")
     assert published.total(by=()).sd[0] == pytest.approx(
-        np.sqrt((published.total().sd ** 2).sum()), rel=1e-12)
+        np.sqrt((published.total().sd ** 2).sum()), rel=1e-12
+    )
 
 
 def test_trap_08_discarded_variance_conventions():
@@ -166,7 +189,8 @@ def test_trap_08_discarded_variance_conventions():
     rates = rng.normal(100, 5, (5, 25))
     for name in ("ppca", "sklearn"):
         model = cgp.CGPModel(covariance=name).fit(
-            rates[None], np.ones((1, 5, 25)), range(5), range(25), [("a", None)])
+            rates[None], np.ones((1, 5, 25)), range(5), range(25), [("a", None)]
+        )
         state = model.states[0]
         s2 = cgp.discarded_noise(state["eigenvalues"], 5, 2, name)
         low = np.linalg.eigvalsh(state["kernel"])[0]
@@ -192,8 +216,10 @@ def test_trap_10_two_components_do_not_carry_90_percent(italy):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = mortality.Counterfactual(method="cgp", covariance="ppca").fit(data)
-        share = [s["eigenvalues"][:2].sum() / s["eigenvalues"].sum()
-                 for s in model.model_.states]
+        share = [
+            s["eigenvalues"][:2].sum() / s["eigenvalues"].sum()
+            for s in model.model_.states
+        ]
         assert min(share) == pytest.approx(low, abs=0.006)
         assert max(share) == pytest.approx(high, abs=0.006)
         assert np.median(share) == pytest.approx(middle, abs=0.006)
@@ -207,18 +233,23 @@ def test_trap_11_start_scale_and_collapse():
     mean, S, value, vector = cgp.components(rates, 2)
     mean_square = ((rates - mean) ** 2).mean(axis=0).sum()
     assert mean_square - value[:2].sum() < 0  # the trap is set
-    a, ell, sigma, _ = cgp.fit_ml(cgp.pca_kernel(value, vector, 2), 4 * S, 5,
-                                  np.arange(12.0))
+    a, ell, sigma, _ = cgp.fit_ml(
+        cgp.pca_kernel(value, vector, 2), 4 * S, 5, np.arange(12.0)
+    )
     assert np.isfinite([a, ell, sigma]).all() and min(a, ell, sigma) > 0
-    model = cgp.CGPModel().fit(rates[None], np.ones((1, 5, 12)), range(5), range(12),
-                               [("quiet", None)])
+    model = cgp.CGPModel().fit(
+        rates[None], np.ones((1, 5, 12)), range(5), range(12), [("quiet", None)]
+    )
     assert any("below the Poisson variance" in text for text in model.warnings)
 
 
 def test_trap_11_warning_reaches_the_user():
     """Counts steadier than Poisson raise a visible warning at fit and stay in the notes."""
-    rows = [("a", y, w, 1000 + y % 3 + w % 2) for y in range(2014, 2020)
-            for w in range(1, 15)]
+    rows = [
+        ("a", y, w, 1000 + y % 3 + w % 2)
+        for y in range(2014, 2020)
+        for w in range(1, 15)
+    ]
     data = pd.DataFrame(rows, columns=["unit", "year", "week", "deaths"])
     with pytest.warns(UserWarning, match="below the Poisson variance"):
         model = mortality.Counterfactual(method="cgp").fit(data)
@@ -229,10 +260,14 @@ def test_trap_12_ship_interval_is_inverted():
     """IR is inversely proportional to the ship's rate: 14.6-52.3 %, not 13-47 %."""
     fraction, low, high = official.ship_anchor(0.0066, 0.0186)
     assert fraction == pytest.approx(0.261, abs=5e-4)
-    assert (low, high) == (pytest.approx(0.146, abs=5e-4), pytest.approx(0.523, abs=5e-4))
+    assert (low, high) == (
+        pytest.approx(0.146, abs=5e-4),
+        pytest.approx(0.523, abs=5e-4),
+    )
     a, b = official.poisson_interval(11)
     assert high == pytest.approx(fraction * 11 / a) and low == pytest.approx(
-        fraction * 11 / b)
+        fraction * 11 / b
+    )
     ages = official.ifr_by_age({"70-79": 0.0066}, fraction, low, high)
     row = ages.iloc[0]
     assert row.low < row.ifr < row.high
@@ -240,9 +275,17 @@ def test_trap_12_ship_interval_is_inverted():
 
 def test_trap_13_floor_at_official_is_optional_and_labelled():
     """Negative excess stays negative unless the labelled option is switched on."""
-    total = pd.DataFrame({"unit": ["a", "b"], "excess": [-548.0, 900.0], "sd": [50.0, 50.0],
-                          "lower95": [-650.0, 800.0], "upper95": [-450.0, 1000.0],
-                          "lower68": [-600.0, 850.0], "upper68": [-500.0, 950.0]})
+    total = pd.DataFrame(
+        {
+            "unit": ["a", "b"],
+            "excess": [-548.0, 900.0],
+            "sd": [50.0, 50.0],
+            "lower95": [-650.0, 800.0],
+            "upper95": [-450.0, 1000.0],
+            "lower68": [-600.0, 850.0],
+            "upper68": [-500.0, 950.0],
+        }
+    )
     known = {"a": 300, "b": 400}
     plain = official.compare(total, known)
     assert plain.excess.tolist() == [-548.0, 900.0] and not plain.floored.any()
@@ -254,8 +297,15 @@ def test_trap_13_floor_at_official_is_optional_and_labelled():
 def test_trap_14_positivity_needs_a_floor_on_swabs():
     """One case over no swabs, or 4 over 5, does not set the largest share."""
     days = pd.date_range("2020-02-24", periods=3)
-    counts = pd.DataFrame({"unit": "Sicilia", "date": days, "deaths": 0,
-                           "cases": [1, 4, 30], "swabs": [0, 5, 300]})
+    counts = pd.DataFrame(
+        {
+            "unit": "Sicilia",
+            "date": days,
+            "deaths": 0,
+            "cases": [1, 4, 30],
+            "swabs": [0, 5, 300],
+        }
+    )
     best = official.positivity(counts).iloc[0]
     assert best.positivity == pytest.approx(0.1) and best.date == days[2]
     with pytest.raises(ValueError, match="no day has at least"):
@@ -271,7 +321,9 @@ def test_trap_14_real_counts(folder):
 def test_trap_15_published_ages_do_not_add_up(folder, italy):
     """The reference's age rows miss its total; ours add up exactly."""
     table = pd.read_csv(folder / "published_reference_values.csv")
-    rows = table[(table.source == "Scortichini2020_ije") & (table.territory == "Lombardia")]
+    rows = table[
+        (table.source == "Scortichini2020_ije") & (table.territory == "Lombardia")
+    ]
     parts = rows[rows.age != "all"].estimate.sum()
     whole = rows[rows.age == "all"].estimate.iloc[0]
     assert parts - whole == 26012 - 25782

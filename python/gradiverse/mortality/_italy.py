@@ -16,7 +16,9 @@ def stmf_pool(folder, years):
     Italy itself is left out (its deaths are the ones studied), and so are Iceland and
     Luxembourg, whose weeks hold a few dozen deaths.
     """
-    file = _sources.find("stmf", folder) if folder is not None else _sources.find("stmf")
+    file = (
+        _sources.find("stmf", folder) if folder is not None else _sources.find("stmf")
+    )
     if file is None:
         return None
     table = loaders.load_stmf(file)
@@ -51,7 +53,9 @@ def broad_ages(table, name):
         return None
     edge = np.array([b for b, _ in BANDS])
     label = np.array([n for _, n in BANDS], object)
-    group = {a: label[np.searchsorted(edge, v, side="right") - 1] for a, v in lower.items()}
+    group = {
+        a: label[np.searchsorted(edge, v, side="right") - 1] for a, v in lower.items()
+    }
     out = table.assign(age=table["age"].map(group))
     keys = [c for c in ("unit", "age", "year", "week", "days") if c in out]
     return out.groupby(keys, as_index=False, observed=True)["deaths"].sum()
@@ -67,13 +71,18 @@ def coverage(folder=None):
         {
             "release": table["vintage"],
             "unit": table["region"].map(_sources.region_name),
-            "covered": table["population_2011_with_data"] / table["population_2011_total"],
+            "covered": table["population_2011_with_data"]
+            / table["population_2011_total"],
         }
     )
 
 
 def population(folder=None):
-    """2019 population by region (Series), keyed by territory code, or None."""
+    """2019 population by region (Series), or None.
+
+    Rows are summed by code, because two territories share a name; Trento and Bolzano
+    have codes of regions and are joined.
+    """
     file = _sources.find("italy_population", folder)
     if file is None:
         return None
@@ -81,7 +90,8 @@ def population(folder=None):
     sums = table.groupby(["code", "territory"], as_index=False)["population"].sum()
     regions = sums[sums["code"].str.fullmatch(r"IT[A-Z]\d")]
     regions = regions.assign(unit=regions["territory"].map(_sources.region_name))
-    return regions.groupby("unit")["population"].sum()
+    joined = dict.fromkeys(("Trento", "Bolzano"), "Trentino-Alto Adige/Südtirol")
+    return regions.groupby(regions["unit"].replace(joined))["population"].sum()
 
 
 def releases(folder=None):
@@ -90,7 +100,10 @@ def releases(folder=None):
     if shares is None:
         return None
     rows = []
-    for key, name in (("italy_class1", "may04_class1"), ("italy_class2", "may04_class2")):
+    for key, name in (
+        ("italy_class1", "may04_class1"),
+        ("italy_class2", "may04_class2"),
+    ):
         file = _sources.find(key, folder)
         if file is None:
             return None
@@ -98,9 +111,16 @@ def releases(folder=None):
         past = table[(table["year"] < 2020) & (table["week"] <= 11)]
         deaths = past.groupby("unit")["deaths"].sum()
         share = shares[shares["release"] == name].set_index("unit")["covered"]
-        rows.append(pd.DataFrame({"release": name, "unit": deaths.index,
-                                  "covered": share.reindex(deaths.index).to_numpy(),
-                                  "deaths": deaths.to_numpy()}))
+        rows.append(
+            pd.DataFrame(
+                {
+                    "release": name,
+                    "unit": deaths.index,
+                    "covered": share.reindex(deaths.index).to_numpy(),
+                    "deaths": deaths.to_numpy(),
+                }
+            )
+        )
     return pd.concat(rows, ignore_index=True)
 
 
@@ -136,13 +156,18 @@ def enrich(result, say):
     result["tables"]["official"] = table
     ax = figures.against_official(table)
     result["figures"]["official"] = ax
-    result["sections"].append((
-        f"Official counts to {end:%d %B %Y}",
-        report.embed(ax, "excess and official counts") + report.table_html(
-            table[["unit", "excess", "lower95", "upper95", "official"]])
-        + report.table_html(
-            table[["unit", "ratio", "ratio_low", "ratio_high"]].dropna(), digits=2),
-    ))
+    result["sections"].append(
+        (
+            f"Official counts to {end:%d %B %Y}",
+            report.embed(ax, "excess and official counts")
+            + report.table_html(
+                table[["unit", "excess", "lower95", "upper95", "official"]]
+            )
+            + report.table_html(
+                table[["unit", "ratio", "ratio_low", "ratio_high"]].dropna(), digits=2
+            ),
+        )
+    )
     _cumulative(result, counts)
     _rates(result, table, counts, end, folder)
     say(f"official counts to {end:%Y-%m-%d}: {known.sum():,.0f}")
@@ -176,23 +201,30 @@ def _scaled(result, folder, total):
     )
     if learned is not None:
         result["tables"]["coverage_spread"] = learned
-    result["sections"].append((
-        "Scaled to all towns",
-        f"<p>Joint sum, scaled: {joint.excess.iloc[0]:,.0f} "
-        f"({joint.lower95.iloc[0]:,.0f} to {joint.upper95.iloc[0]:,.0f}).</p>"
-        + report.table_html(scaled),
-    ))
-    return scaled.assign(lower68=scaled.excess - scaled.sd, upper68=scaled.excess + scaled.sd)
+    result["sections"].append(
+        (
+            "Scaled to all towns",
+            f"<p>Joint sum, scaled: {joint.excess.iloc[0]:,.0f} "
+            f"({joint.lower95.iloc[0]:,.0f} to {joint.upper95.iloc[0]:,.0f}).</p>"
+            + report.table_html(scaled),
+        )
+    )
+    return scaled.assign(
+        lower68=scaled.excess - scaled.sd, upper68=scaled.excess + scaled.sd
+    )
 
 
 def _cumulative(result, counts):
     """Cumulative excess by age with the official series on the same dates."""
     excess = result.get("by_age", result["excess"])
     dates = [_period_end(int(w), excess.year) for w in excess.weeks]
-    series = [official.cumulative_on(counts, d).sum()
-              if d >= counts["date"].min() else 0.0 for d in dates]
-    ax = figures.cumulative(excess, series, by="age" if excess.by_age else "unit",
-                            dates=dates)
+    series = [
+        official.cumulative_on(counts, d).sum() if d >= counts["date"].min() else 0.0
+        for d in dates
+    ]
+    ax = figures.cumulative(
+        excess, series, by="age" if excess.by_age else "unit", dates=dates
+    )
     result["figures"]["cumulative"] = ax
     heading = "Cumulative excess by age"
     keep = [s for s in result["sections"] if s[0] != heading]
@@ -213,9 +245,11 @@ def _rates(result, table, counts, end, folder):
     shown = rates.copy()
     for column in ("pfr", "pfr_low", "pfr_high", "ifr_low", "positivity"):
         shown[column] = 100 * shown[column]
-    result["sections"].append((
-        "Population fatality rate and lower bound of the infection fatality rate, %",
-        "<p>PFR: excess / 2019 population. The bound divides it by the largest share of "
-        "positive swabs (cumulative, days with at least 100 swabs).</p>"
-        + report.table_html(shown, digits=3),
-    ))
+    result["sections"].append(
+        (
+            "Population fatality rate and lower bound of the infection fatality rate, %",
+            "<p>PFR: excess / 2019 population. The bound divides it by the largest share of "
+            "positive swabs (cumulative, days with at least 100 swabs).</p>"
+            + report.table_html(shown, digits=3),
+        )
+    )

@@ -226,4 +226,5 @@ class CGPModel(CellwiseModel):
         mean, cov = merge_given(mean, cov, given, usable)
         if self.errors == "diagonal":
             cov = np.diag(np.diag(cov))
+        mean = np.maximum(mean, 0.0)  # tiny cells: expected deaths are not negative
         return mean, cov, state["mean"], np.sqrt(np.diag(state["kernel"]))

@@ -52,7 +52,9 @@ def fan_chart(excess, unit=None, ax=None):
     units = np.array([u for u, _ in panel.cells], object)
     use = np.ones(len(units), bool) if unit is None else units == unit
     if not use.any():
-        raise ValueError(f"no unit {unit!r}; there are {', '.join(map(str, units[:5]))}...")
+        raise ValueError(
+            f"no unit {unit!r}; there are {', '.join(map(str, units[:5]))}..."
+        )
     weeks, days, rates = _daily(excess)
     per = days if rates else np.ones(len(weeks))
     index = {c: i for i, c in enumerate(source.panel_.cells)}
@@ -74,19 +76,46 @@ def fan_chart(excess, unit=None, ax=None):
     for level, alpha in (("95", 0.18), ("68", 0.32)):
         low = (total["observed"] - total[f"upper{level}"]).to_numpy() / d
         high = (total["observed"] - total[f"lower{level}"]).to_numpy() / d
-        ax.fill_between(weeks[at], low, high, color=BLUE, alpha=alpha, lw=0,
-                        label=f"{level} % of expected")
+        ax.fill_between(
+            weeks[at],
+            low,
+            high,
+            color=BLUE,
+            alpha=alpha,
+            lw=0,
+            label=f"{level} % of expected",
+        )
     ax.plot(weeks[at], middle, color=BLUE, lw=1.8, label="expected")
     before = np.flatnonzero(weeks < excess.onset)
     prior = excess.prediction.prior_mean[use][:, before].sum(axis=0) / per[before]
-    ax.plot(weeks[before], prior, color=BLUE, lw=1.4, ls=":",
-            label="expected before conditioning")
+    ax.plot(
+        weeks[before],
+        prior,
+        color=BLUE,
+        lw=1.4,
+        ls=":",
+        label="expected before conditioning",
+    )
     seen = panel.counts[use, 0].sum(axis=0) / per
-    ax.plot(weeks, seen, color=DARK, lw=1.8, marker="o", ms=3.2,
-            label=f"observed {excess.year}")
+    ax.plot(
+        weeks,
+        seen,
+        color=DARK,
+        lw=1.8,
+        marker="o",
+        ms=3.2,
+        label=f"observed {excess.year}",
+    )
     ax.axvline(excess.onset - 0.5, color=RED, lw=1.0, ls="--")
-    ax.annotate("onset", (excess.onset - 0.5, 1.0), xycoords=("data", "axes fraction"),
-                xytext=(3, -10), textcoords="offset points", color=RED, fontsize=8)
+    ax.annotate(
+        "onset",
+        (excess.onset - 0.5, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, -10),
+        textcoords="offset points",
+        color=RED,
+        fontsize=8,
+    )
     ax.set_xlabel("period of the year" if rates else "week of the year")
     ax.set_ylabel("deaths a day" if rates else "deaths a week")
     ax.set_ylim(bottom=0)
@@ -111,7 +140,7 @@ def cumulative(excess, official=None, start=None, by="age", ax=None, dates=None)
     """
     ax = _axes(ax)
     weeks = excess.weeks[excess.weeks >= (start or excess.onset)]
-    x = weeks if dates is None else pd.DatetimeIndex(dates)[-len(weeks):]
+    x = weeks if dates is None else pd.DatetimeIndex(dates)[-len(weeks) :]
     if by == "age":
         parts = excess.total(weeks[0], by=("age", "week"))
         table = parts.pivot(index="age", columns="week", values="excess")
@@ -129,8 +158,13 @@ def cumulative(excess, official=None, start=None, by="age", ax=None, dates=None)
     ax.plot(x, total["lower95"], color=DARK, lw=0.9, ls="--", label="95 % of the sum")
     ax.plot(x, total["upper95"], color=DARK, lw=0.9, ls="--")
     if official is not None:
-        ax.plot(x, np.asarray(official)[-len(weeks):], color=ORANGE, lw=2.0,
-                label="official COVID-19 deaths")
+        ax.plot(
+            x,
+            np.asarray(official)[-len(weeks) :],
+            color=ORANGE,
+            lw=2.0,
+            label="official COVID-19 deaths",
+        )
     ax.axhline(0, color=DARK, lw=0.8)
     ax.set_ylabel("cumulative deaths")
     if dates is None:
@@ -156,8 +190,9 @@ def against_official(table, ax=None):
     table = table.sort_values("excess")
     y = np.arange(len(table))
     ax.barh(y, table["excess"], color=BLUE, alpha=0.55, height=0.62, label="excess")
-    ax.hlines(y, table["lower95"], table["upper95"], color=DARK, lw=1.2,
-              label="95 % interval")
+    ax.hlines(
+        y, table["lower95"], table["upper95"], color=DARK, lw=1.2, label="95 % interval"
+    )
     ax.plot(table["official"], y, "D", color=ORANGE, ms=5, label="official COVID-19")
     ax.axvline(0, color=DARK, lw=0.8)
     ax.set_yticks(y, table["unit"], fontsize=8)
@@ -177,10 +212,23 @@ def ranking(table, ax=None):
     table = table.loc[order]
     y = np.arange(len(table))
     share = 100.0 / table["expected"]
-    ax.hlines(y, table["lower95"] * share, table["upper95"] * share, color=BLUE, lw=1.4,
-              alpha=0.6, label="95 %")
-    ax.hlines(y, table["lower68"] * share, table["upper68"] * share, color=BLUE, lw=3.6,
-              label="68 %")
+    ax.hlines(
+        y,
+        table["lower95"] * share,
+        table["upper95"] * share,
+        color=BLUE,
+        lw=1.4,
+        alpha=0.6,
+        label="95 %",
+    )
+    ax.hlines(
+        y,
+        table["lower68"] * share,
+        table["upper68"] * share,
+        color=BLUE,
+        lw=3.6,
+        label="68 %",
+    )
     ax.plot(table["excess"] * share, y, "o", color=DARK, ms=4.5, label="excess")
     ax.axvline(0, color=RED, lw=1.0)
     ax.set_yticks(y, table["unit"], fontsize=8)
@@ -209,20 +257,40 @@ def calibration_plot(calibrations, ax=None, seed=0):
         z = np.abs(table["excess"] / table["sd"]).to_numpy()
         inside = z[:, None] <= norm.ppf(0.5 + 0.5 * levels)
         cover = inside.mean(axis=0)
-        ax.plot(levels, cover, color=colours[k % len(colours)], lw=2 if k == 0 else 1.3,
-                label=name)
+        ax.plot(
+            levels,
+            cover,
+            color=colours[k % len(colours)],
+            lw=2 if k == 0 else 1.3,
+            label=name,
+        )
         if k == 0:
             years, block = np.unique(table["year"], return_inverse=True)
             hits = np.array([inside[block == b].sum(axis=0) for b in range(len(years))])
             size = np.bincount(block)
-            pick = np.random.default_rng(seed).integers(0, len(years), (1000, len(years)))
+            pick = np.random.default_rng(seed).integers(
+                0, len(years), (1000, len(years))
+            )
             again = hits[pick].sum(axis=1) / size[pick].sum(axis=1)[:, None]
             low, high = np.quantile(again, [0.025, 0.975], axis=0)
-            ax.fill_between(levels, low, high, color=BLUE, alpha=0.15, lw=0,
-                            label="95 %, years drawn again")
+            ax.fill_between(
+                levels,
+                low,
+                high,
+                color=BLUE,
+                alpha=0.15,
+                lw=0,
+                label="95 %, years drawn again",
+            )
             s = calibration.summary.iloc[0]
-            ax.plot([0.68, 0.95], [s["c68"], s["c95"]], "o", color=BLUE, ms=5,
-                    label="printed 68 and 95 %")
+            ax.plot(
+                [0.68, 0.95],
+                [s["c68"], s["c95"]],
+                "o",
+                color=BLUE,
+                ms=5,
+                label="printed 68 and 95 %",
+            )
     ax.set_xlabel("nominal level of the interval")
     ax.set_ylabel("share of held-out sums inside")
     ax.set_xlim(0, 1)
@@ -244,14 +312,34 @@ def nowcast_chart(table, truth=None, ax=None):
     """
     ax = _axes(ax)
     table = table.sort_values("week")
-    ax.fill_between(table["week"], table["lower"], table["upper"], color=BLUE, alpha=0.2,
-                    lw=0, label="95 %")
+    ax.fill_between(
+        table["week"],
+        table["lower"],
+        table["upper"],
+        color=BLUE,
+        alpha=0.2,
+        lw=0,
+        label="95 %",
+    )
     ax.plot(table["week"], table["estimate"], color=BLUE, lw=1.8, label="nowcast")
-    ax.plot(table["week"], table["reported"], "o-", color=ORANGE, ms=4, lw=1.2,
-            label="as reported")
+    ax.plot(
+        table["week"],
+        table["reported"],
+        "o-",
+        color=ORANGE,
+        ms=4,
+        lw=1.2,
+        label="as reported",
+    )
     if truth is not None:
-        ax.plot(table["week"], truth.reindex(table["week"]), color=DARK, lw=1.4, ls="--",
-                label="final count")
+        ax.plot(
+            table["week"],
+            truth.reindex(table["week"]),
+            color=DARK,
+            lw=1.4,
+            ls="--",
+            label="final count",
+        )
     ax.set_xlabel("week of the year")
     ax.set_ylabel("deaths a week")
     ax.set_ylim(bottom=0)

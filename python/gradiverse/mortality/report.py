@@ -92,8 +92,10 @@ def calibration_html(calibrations):
 
     rows = []
     for name, calibration in calibrations.items():
-        for kind, summary in (("units", calibration.summary),
-                              ("joint sum", calibration.joint_summary)):
+        for kind, summary in (
+            ("units", calibration.summary),
+            ("joint sum", calibration.joint_summary),
+        ):
             for _, row in summary.iterrows():
                 keep = {"method": name, "sums": kind}
                 if "end" in row:
@@ -129,7 +131,8 @@ def page(title, sections, banner=None):
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
-        + "\n".join(body) + "</body></html>\n"
+        + "\n".join(body)
+        + "</body></html>\n"
     )
 
 
@@ -168,8 +171,18 @@ def write_text(path, text):
     return path
 
 
-def write_report(excess, path, title="Excess mortality", calibrate=True, extra=(),
-                 calibrations=None, start=None, end=None, scale=None, banner=None):
+def write_report(
+    excess,
+    path,
+    title="Excess mortality",
+    calibrate=True,
+    extra=(),
+    calibrations=None,
+    start=None,
+    end=None,
+    scale=None,
+    banner=None,
+):
     """HTML report of one result: figures embedded, tables, calibration, choices.
 
     Parameters
@@ -189,17 +202,25 @@ def write_report(excess, path, title="Excess mortality", calibrate=True, extra=(
         calibrations = {excess.method: excess.calibration}
     table = excess.total(start, end, by=("unit",), scale=scale)
     sections = [
-        ("", f'<p class="headline">{html.escape(headline(excess, start, end, scale))}</p>'),
+        (
+            "",
+            f'<p class="headline">{html.escape(headline(excess, start, end, scale))}</p>',
+        ),
         ("Observed and expected deaths", embed(figures.fan_chart(excess), "fan chart")),
-        ("Units", embed(figures.ranking(table), "ranking of units") + table_html(table)),
+        (
+            "Units",
+            embed(figures.ranking(table), "ranking of units") + table_html(table),
+        ),
         *extra,
     ]
     if calibrations:
-        sections.append((
-            "How far to trust it: held-out years",
-            embed(figures.calibration_plot(calibrations), "calibration")
-            + calibration_html(calibrations),
-        ))
+        sections.append(
+            (
+                "How far to trust it: held-out years",
+                embed(figures.calibration_plot(calibrations), "calibration")
+                + calibration_html(calibrations),
+            )
+        )
     sections.append(("Method", method_html(excess._source)))
     sections.append(("Choices and limits", notes_html(excess.notes)))
     sections.append(("", f"<p>gradiverse {html.escape(version())}</p>"))
@@ -221,7 +242,9 @@ def write_hdf5(excess, path, settings, tables=None):
         file.attrs["version"] = version()
         file.attrs["notes"] = json.dumps(excess.notes)
         for key, value in settings.items():
-            file.attrs[key] = value if isinstance(value, (int, float, str)) else str(value)
+            file.attrs[key] = (
+                value if isinstance(value, (int, float, str)) else str(value)
+            )
         file.create_dataset("unit", data=[str(u) for u, _ in excess.cells], dtype=text)
         file.create_dataset("age", data=[str(a) for _, a in excess.cells], dtype=text)
         for name, value, unit in (
@@ -238,7 +261,8 @@ def write_hdf5(excess, path, settings, tables=None):
                 if data.dtype.kind in "biuf":
                     group.create_dataset(str(column), data=data)
                 else:
-                    group.create_dataset(str(column), data=[str(v) for v in data],
-                                         dtype=text)
+                    group.create_dataset(
+                        str(column), data=[str(v) for v in data], dtype=text
+                    )
     os.replace(temporary, path)
     return path

@@ -52,15 +52,20 @@ class Source:
     def banner(self):
         """What must stand on top of the report."""
         if self.kind == "synthetic":
-            return ("SYNTHETIC DATA: regions made by a generator with known truth; no real "
-                    "deaths are shown.")
+            return (
+                "SYNTHETIC DATA: regions made by a generator with known truth; no real "
+                "deaths are shown."
+            )
         return None
 
 
 def sniff(path):
     """Which loader understands a file: italy, stmf, economist, cdc or tidy."""
     columns = {c.lower() for c in _sources.read_table(path).columns}
-    if {"age_class", "period", "region"} <= columns or {"nome_regione", "ge"} <= columns:
+    if {"age_class", "period", "region"} <= columns or {
+        "nome_regione",
+        "ge",
+    } <= columns:
         return "italy"
     if "popcode" in columns or {"countrycode", "dtotal"} <= columns:
         return "stmf"
@@ -71,9 +76,13 @@ def sniff(path):
     return "tidy"
 
 
-LOADERS = {"italy": loaders.load_italy, "stmf": loaders.load_stmf,
-           "economist": loaders.load_economist, "cdc": loaders.load_cdc,
-           "tidy": loaders.load_tidy}
+LOADERS = {
+    "italy": loaders.load_italy,
+    "stmf": loaders.load_stmf,
+    "economist": loaders.load_economist,
+    "cdc": loaders.load_cdc,
+    "tidy": loaders.load_tidy,
+}
 
 
 def _source(kind, name, file, folder=None):
@@ -107,7 +116,9 @@ def choose_data(path=None, download=True, quick=False, seed=0):
             if file is not None:
                 return _source("downloaded", name, file)
     frame, truth = synthetic(units=6 if quick else 20, by_age=True, rng=seed)
-    out = Source(frame, "synthetic", "synthetic", "synthetic regions with known truth", 9)
+    out = Source(
+        frame, "synthetic", "synthetic", "synthetic regions with known truth", 9
+    )
     out.notes.append(
         f"Synthetic regions; the true excess of the last year is "
         f"{truth.excess.sum():,.0f} deaths in all."
@@ -181,16 +192,26 @@ def run(data=None, output="mortality-output", config=None, quick=False, say=None
         say(source.banner)
     plan = _plan(source, settings)
     options = {k: settings[k] for k in METHOD_OPTIONS if k in settings}
-    say(f"fit: {settings['method']}, {plan['years'][0]}-{plan['years'][-1]}, predict "
-        f"{plan['year']} from week {plan['onset']}")
+    say(
+        f"fit: {settings['method']}, {plan['years'][0]}-{plan['years'][-1]}, predict "
+        f"{plan['year']} from week {plan['onset']}"
+    )
     model = Counterfactual(settings["method"], **options)
     model.fit(plan["history"], pool=plan["pool"])
     excess = model.predict(plan["current"], plan["onset"])
     excess.notes[:0] = [f"Data: {source.label}.", *source.notes, *plan["notes"]]
     say(report.headline(excess, plan["start"], plan["end"]))
     calibrations = _calibrate(plan, settings, options, quick, say)
-    result = {"source": source, "plan": plan, "excess": excess, "settings": settings,
-              "calibrations": calibrations, "tables": {}, "figures": {}, "sections": []}
+    result = {
+        "source": source,
+        "plan": plan,
+        "excess": excess,
+        "settings": settings,
+        "calibrations": calibrations,
+        "tables": {},
+        "figures": {},
+        "sections": [],
+    }
     _tables(result)
     _ages(result, options, say)
     if source.name == "italy":
@@ -232,9 +253,17 @@ def _plan(source, settings):
                 "week k + 2; Italy, Iceland and Luxembourg left out) inform the kernel."
             )
     known = sorted(history["year"].unique())
-    return {"history": history, "current": current, "pool": pool, "year": int(year),
-            "years": [int(y) for y in known], "onset": int(onset), "notes": notes,
-            "start": settings["start"], "end": settings["end"]}
+    return {
+        "history": history,
+        "current": current,
+        "pool": pool,
+        "year": int(year),
+        "years": [int(y) for y in known],
+        "onset": int(onset),
+        "notes": notes,
+        "start": settings["start"],
+        "end": settings["end"],
+    }
 
 
 def _calibrate(plan, settings, options, quick, say):
@@ -251,17 +280,26 @@ def _calibrate(plan, settings, options, quick, say):
         own = options if name == settings["method"] else {}
         try:
             out[name] = leave_one_year_out(
-                plan["history"], years, plan["onset"], (end,), method=name,
-                pool=plan["pool"] if name == "pooled" else None, **own,
+                plan["history"],
+                years,
+                plan["onset"],
+                (end,),
+                method=name,
+                pool=plan["pool"] if name == "pooled" else None,
+                **own,
             )
         except ValueError as error:
-            plan["notes"].append(f"held-out years, method {name}: not possible ({error})")
+            plan["notes"].append(
+                f"held-out years, method {name}: not possible ({error})"
+            )
             say(f"held-out years, {name}: not possible ({error})")
             continue
         s = out[name].summary.iloc[0]
-        say(f"held-out years, {name}: rms {s.rms:.4f}, crps {s.crps:.4f}, 68 % cover "
+        say(
+            f"held-out years, {name}: rms {s.rms:.4f}, crps {s.crps:.4f}, 68 % cover "
             f"{s.c68:.2f}, 95 % cover {s.c95:.2f} [{s.c95_low:.2f}, {s.c95_high:.2f}] "
-            f"({time.perf_counter() - start:.1f} s)")
+            f"({time.perf_counter() - start:.1f} s)"
+        )
     return out
 
 
@@ -275,15 +313,19 @@ def _tables(result):
         result["tables"][f"held_out_{name}"] = calibration.table
     rows = []
     for name, calibration in result["calibrations"].items():
-        for kind, summary in (("units", calibration.summary),
-                              ("joint sum", calibration.joint_summary)):
+        for kind, summary in (
+            ("units", calibration.summary),
+            ("joint sum", calibration.joint_summary),
+        ):
             rows.append(summary.assign(method=name, sums=kind))
     if rows:
         result["tables"]["calibration"] = pd.concat(rows, ignore_index=True)
     result["figures"]["fan_chart"] = figures.fan_chart(excess)
     result["figures"]["ranking"] = figures.ranking(result["tables"]["units"])
     if result["calibrations"]:
-        result["figures"]["calibration"] = figures.calibration_plot(result["calibrations"])
+        result["figures"]["calibration"] = figures.calibration_plot(
+            result["calibrations"]
+        )
 
 
 def _ages(result, options, say):
@@ -291,8 +333,10 @@ def _ages(result, options, say):
     plan, settings = result["plan"], result["settings"]
     if "age" not in plan["history"]:
         return
-    history, current = (_italy.broad_ages(plan[k], result["source"].name)
-                        for k in ("history", "current"))
+    history, current = (
+        _italy.broad_ages(plan[k], result["source"].name)
+        for k in ("history", "current")
+    )
     if history is None or current is None:
         return
     model = Counterfactual(settings["method"], by_age=True, **options)
@@ -300,14 +344,17 @@ def _ages(result, options, say):
     table = by_age.total(plan["start"], plan["end"], by=("age",))
     result["by_age"] = by_age
     result["tables"]["ages"] = table
-    result["tables"]["units_ages"] = by_age.total(plan["start"], plan["end"],
-                                                  by=("unit", "age"))
+    result["tables"]["units_ages"] = by_age.total(
+        plan["start"], plan["end"], by=("unit", "age")
+    )
     result["figures"]["cumulative"] = figures.cumulative(by_age)
-    result["sections"].append((
-        "Cumulative excess by age",
-        report.embed(result["figures"]["cumulative"], "cumulative excess by age")
-        + report.table_html(table),
-    ))
+    result["sections"].append(
+        (
+            "Cumulative excess by age",
+            report.embed(result["figures"]["cumulative"], "cumulative excess by age")
+            + report.table_html(table),
+        )
+    )
     say(f"ages: {len(table)} groups, sum {table.excess.sum():,.0f}")
 
 
@@ -318,14 +365,28 @@ def _write(result, output, begin, quick):
     files = []
     for name, ax in result["figures"].items():
         if source.banner:
-            ax.figure.text(0.995, 0.005, "synthetic data", ha="right", va="bottom",
-                           color=figures.RED, fontsize=9)
+            ax.figure.text(
+                0.995,
+                0.005,
+                "synthetic data",
+                ha="right",
+                va="bottom",
+                color=figures.RED,
+                fontsize=9,
+            )
         files.append(figures.save(ax, output / f"{name}.png"))
     for name, table in result["tables"].items():
-        files.append(report.write_text(output / f"{name}.csv", table.to_csv(index=False)))
+        files.append(
+            report.write_text(output / f"{name}.csv", table.to_csv(index=False))
+        )
     settings = {k: v for k, v in result["settings"].items()}
-    settings |= {"data": source.label, "data_kind": source.kind, "year": plan["year"],
-                 "onset": plan["onset"], "quick": bool(quick)}
+    settings |= {
+        "data": source.label,
+        "data_kind": source.kind,
+        "year": plan["year"],
+        "onset": plan["onset"],
+        "quick": bool(quick),
+    }
     keep = {k: t for k, t in result["tables"].items() if k != "weekly"}
     files.append(report.write_hdf5(excess, output / "study.h5", settings, keep))
     title = f"Excess mortality {plan['year']}"
@@ -334,8 +395,12 @@ def _write(result, output, begin, quick):
     excess.notes.append(f"Computed in {time.perf_counter() - begin:.0f} s.")
     files.append(
         excess.report(
-            output / "report.html", title=title, extra=result["sections"],
-            calibrations=result["calibrations"], start=plan["start"], end=plan["end"],
+            output / "report.html",
+            title=title,
+            extra=result["sections"],
+            calibrations=result["calibrations"],
+            start=plan["start"],
+            end=plan["end"],
             banner=source.banner,
         )
     )
