@@ -374,14 +374,14 @@ def _pairs(n, factor):
 
 
 @reference
-def rfft(x, naxes, weight):
+def rfft(x, naxes, weight=0):
     y = np.fft.rfftn(_wide(x), axes=_last(naxes))
     y = y * _pairs(x.shape[-1], 2) if weight else y
     return y.astype(np.result_type(x.dtype, np.complex64))
 
 
 @reference
-def irfft(x, naxes, n, weight):
+def irfft(x, naxes, n, weight=0):
     s = (*x.shape[x.ndim - naxes : x.ndim - 1], n)
     y = _wide(x) * _pairs(n, 0.5) if weight else _wide(x)
     y = np.fft.irfftn(y, s=s, axes=_last(naxes), norm="forward")
