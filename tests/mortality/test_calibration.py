@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gradiverse import mortality
-from gradiverse.mortality import cgp, scores
-from gradiverse.mortality.simulate import kernel
 from scipy.integrate import quad
 from scipy.stats import norm
 from scipy.stats import t as student
+
+from gradiverse import mortality
+from gradiverse.mortality import cgp, scores
+from gradiverse.mortality.simulate import kernel
 
 
 @pytest.mark.parametrize(("error", "sd"), [(0.0, 1.0), (0.7, 0.3), (-2.0, 1.4)])
@@ -166,7 +167,9 @@ def test_covers_where_the_truth_is_known():
 
 
 def test_plug_in_components_are_marked_as_failing():
-    """With five years, plug-in PCA-2 (PPCA) covers far too little, and the report says so."""
+    """With five years, plug-in PCA-2 (PPCA) covers far too little, and the report says
+    so.
+    """
     data, _ = mortality.synthetic(
         units=12, years=range(2005, 2015), wave=[0] * 12, rng=2
     )
@@ -190,7 +193,7 @@ def test_ml_gradient_matches_differences():
     r = y - y.mean(0)
     t = np.arange(9.0)
     square = (t[:, None] - t) ** 2
-    mean, S, value, vector = cgp.components(y, 2)
+    _mean, _S, value, vector = cgp.components(y, 2)
     base = cgp.pca_kernel(value, vector, 2)
     theta = np.log([0.8, 2.0, 0.5])
     args = (base, r.T @ r, 5, square)

@@ -1,9 +1,10 @@
-"""Readers: compact copies and the publishers' own layouts, written here in miniature."""
+"""Readers: compact copies and the publishers' own layouts, in miniature."""
 
 import gzip
 
 import pandas as pd
 import pytest
+
 from gradiverse import mortality
 from gradiverse.mortality import _sources, loaders, study
 
@@ -16,12 +17,16 @@ def write(path, text, encoding="utf-8"):
     return path
 
 
-TOWN_DAY = """REG,PROV,NOME_REGIONE,NOME_PROVINCIA,NOME_COMUNE,COD_PROVCOM,TIPO_COMUNE,CL_ETA,GE,M_19,M_20,F_19,F_20,T_19,T_20
+HEAD = "REG,PROV,NOME_REGIONE,NOME_PROVINCIA,NOME_COMUNE,COD_PROVCOM,TIPO_COMUNE,"
+TOWN_DAY = (
+    HEAD
+    + """CL_ETA,GE,M_19,M_20,F_19,F_20,T_19,T_20
 02,007,Valle d'Aosta/Vallée d'Aoste,Aosta,Aosta,007003,1,15,0101,1,2,0,1,1,3
 02,007,Valle d'Aosta/Vallée d'Aoste,Aosta,Aosta,007003,1,15,0112,0,1,2,0,2,1
 02,007,Valle d'Aosta/Vallée d'Aoste,Aosta,Aosta,007003,1,0,0229,0,0,0,4,0,4
 02,007,Valle d'Aosta/Vallée d'Aoste,Aosta,Ayas,007007,1,15,0101,5,n.d.,5,n.d.,10,n.d.
 """
+)
 
 
 def test_town_day_file(tmp_path):
@@ -117,7 +122,8 @@ def test_cdc_layouts(tmp_path):
     text = (
         "Jurisdiction of Occurrence,MMWR Year,MMWR Week,Week Ending Date,All  Cause,"
         'Natural Cause\nAlabama,2019,1,01/05/2019,"1,077",993\nNew York,2019,1,,1000,\n'
-        "New York City,2019,1,,500,\nPuerto Rico,2019,1,,9,\nUnited States,2019,1,,3000,\n"
+        "New York City,2019,1,,500,\nPuerto Rico,2019,1,,9,\nUnited "
+        "States,2019,1,,3000,\n"
     )
     path = write(tmp_path / "cdc.csv", text)
     d = mortality.load_cdc(path).set_index("unit").deaths
@@ -128,7 +134,7 @@ def test_cdc_layouts(tmp_path):
 
 
 def test_cdc_publications_without_names(tmp_path):
-    """Names are filled by alphabetical order where a week has all rows, else left out."""
+    """Names are filled by alphabetical order where all rows are there."""
     rows = ["snapshot,jurisdiction,year,week,number_of_deaths"]
     rows += [
         f"20200901,{u},2020,{w},{n}"
@@ -204,7 +210,9 @@ def test_tidy_takes_frames_and_refuses_nonsense(tmp_path):
 
 
 def test_files_are_found(tmp_path, monkeypatch):
-    """A folder, its mortality folder, GRADIVERSE_DATA; otherwise a message that says so."""
+    """A folder, its mortality folder, GRADIVERSE_DATA; otherwise a message that says
+    so.
+    """
     text = "popcode,year,week,age,deaths\nAUT,2019,1,TOT,5\n"
     (tmp_path / "mortality").mkdir()
     file = write(tmp_path / "mortality" / _sources.FILES["stmf"], text)

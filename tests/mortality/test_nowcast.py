@@ -1,8 +1,9 @@
-"""Delay correction: learning, honest spread, input checks, and the real publications."""
+"""Delay correction: learning, honest spread, input checks, real publications."""
 
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse import mortality
 
 DATES = (

@@ -1,8 +1,11 @@
 """Ratios, lags, coverage and rates against closed forms and simulation."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse.mortality import official
 
 
@@ -53,7 +56,7 @@ def test_daily_keeps_weekly_sums():
         deaths,
     )
     edges = np.concatenate([[0], np.cumsum(days)])
-    sums = [daily.iloc[a:b].sum() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    sums = [daily.iloc[a:b].sum() for a, b in itertools.pairwise(edges)]
     np.testing.assert_allclose(sums, deaths, rtol=1e-12)
     assert (daily > 0).all()
 
@@ -105,7 +108,7 @@ def test_fatality_and_bounds():
 
 
 def test_splice_by_hand():
-    """Wide release to period 11, late one rescaled, half a week, then official counts."""
+    """Wide release to period 11, late one rescaled, half a week, official counts."""
     wide = pd.DataFrame(
         {"unit": "a", "week": range(6, 12), "excess": [5, 10, 20, 30, 40, 50]}
     )

@@ -1,8 +1,9 @@
-"""Bad tables are refused with a message that names row and remedy; choices are noted."""
+"""Bad tables are refused naming row and remedy; choices are noted."""
 
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse import mortality
 from gradiverse.mortality import _panel
 
@@ -57,7 +58,7 @@ def test_not_a_table():
 @pytest.mark.parametrize("method", ["mean", "trend", "synthetic", "cgp"])
 def test_single_year_of_history(table, method):
     history = table[table["year"] == 2018]
-    with pytest.raises(ValueError, match="complete years of history.*pooled"):
+    with pytest.raises(ValueError, match=r"complete years of history.*pooled"):
         mortality.Counterfactual(method=method).fit(history)
 
 
@@ -96,7 +97,7 @@ def test_days_that_differ_within_a_period(table):
 
 
 def test_rates_carry_the_days(table):
-    """Twice the days and twice the deaths in the current year: twice the expectation."""
+    """Twice the days and deaths in the current year: twice the expectation."""
     history, current = split(table.assign(days=7))
     model = mortality.Counterfactual(method="mean").fit(history)
     once = model.predict(current, onset=9).total()
@@ -158,7 +159,7 @@ def test_week_53_stands_in():
 
 
 def test_leap_day_inside_a_period():
-    """Only the period with 29 February differs; its expectation scales with its days."""
+    """Only the period of 29 February differs; its expectation scales with its days."""
     from gradiverse.mortality._istat import days_of, period_of
 
     period = np.arange(25)

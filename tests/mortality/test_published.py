@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse import mortality
 from gradiverse.mortality import _italy, _sources, loaders, official
 
@@ -93,7 +94,7 @@ def test_paper_kernel_of_lombardia(italy, covered):
 
 
 def test_italy_is_the_sum_of_scaled_regions(italy, covered):
-    """Table C, Italy to 9 May: five-year mean 47 608, PPCA 50 181, paper 50 190 ± 50."""
+    """Table C, Italy to 9 May: mean 47 608, PPCA 50 181, paper 50 190 ± 50."""
     for options, excess, tolerance in (
         ({"method": "mean"}, 47608, 1),
         ({"method": "cgp", "covariance": "ppca"}, 50181, 1),
@@ -150,7 +151,9 @@ def test_stmf_italy(folder):
 
 
 def test_splice_of_the_published_table(folder):
-    """Eight rows within 8 %, six within 4.5 %, Lombardia 1.015 and Veneto .976 (± .01)."""
+    """Eight rows within 8 %, six within 4.5 %, Lombardia 1.015 and Veneto .976 (±
+    .01).
+    """
     weekly = []
     for key, release in (
         ("italy_class2", "may04_class2"),
@@ -270,7 +273,7 @@ def test_pooled_beside_independent_estimates(folder, italy):
 
 
 def test_pooled_italy_to_9_may(italy, covered):
-    """Issue target 3: the published window, 23 February-9 May, scaled: 49-53 thousand."""
+    """Issue target 3: 23 February-9 May, scaled, 49-53 thousand."""
     t = predict(italy).total(7, 17, by=(), scale=1 / covered)
     assert 49_000 <= t.excess[0] <= 53_000
 

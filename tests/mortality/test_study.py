@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse import cli, mortality
 from gradiverse.mortality import _sources, figures, report, study
 
@@ -56,7 +57,9 @@ def test_synthetic_data_are_labelled(result):
 
 
 def test_report_stands_alone(result):
-    """Figures are inside, nothing is fetched, the calibration stands beside the answer."""
+    """Figures are inside, nothing is fetched, the calibration stands beside the
+    answer.
+    """
     _, out, _ = result
     text = (out / "report.html").read_text()
     assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
@@ -86,7 +89,7 @@ def test_numbers_in_files_agree(result):
 def test_truth_lies_within_the_interval(result):
     """On the generator the joint sum's error stays within 3 sd of the known truth."""
     done, _, _ = result
-    data, truth = mortality.synthetic(units=6, by_age=True, rng=0)
+    _data, truth = mortality.synthetic(units=6, by_age=True, rng=0)
     t = done["excess"].total(by=()).iloc[0]
     assert abs(t.excess - truth.excess.sum()) < 3 * t.sd + 4 * np.sqrt(t.expected)
 

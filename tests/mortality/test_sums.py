@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse import mortality
 from gradiverse.mortality.prediction import GaussianPrediction
 

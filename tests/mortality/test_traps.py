@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+
 from gradiverse import mortality
 from gradiverse.mortality import _italy, cgp, loaders, official
 from gradiverse.mortality._common import condition
@@ -90,7 +91,9 @@ def test_trap_03_fits_share_no_state(regions, method):
 
 
 def test_trap_04_one_series_one_scale(regions):
-    """A city added by hand on top of its region is refused, and scales touch both sides."""
+    """A city added by hand on top of its region is refused, and scales touch both
+    sides.
+    """
     data, _ = regions
     city = data[data.unit == "Alder"].assign(deaths=5)
     with pytest.raises(ValueError, match="duplicate row"):
@@ -199,7 +202,9 @@ def test_trap_08_discarded_variance_conventions():
 
 @pytest.mark.parametrize("covariance", ["ml", "ppca", "sklearn", "sample"])
 def test_trap_09_counts_are_not_interpolated(regions, covariance):
-    """Every kernel has noise: the given weeks do not pin the fit, and none is singular."""
+    """Every kernel has noise: the given weeks do not pin the fit, and none is
+    singular.
+    """
     data, _ = regions
     e = fit(data, method="cgp", covariance=covariance)
     for state in e._source.model_.states:
@@ -244,7 +249,9 @@ def test_trap_11_start_scale_and_collapse():
 
 
 def test_trap_11_warning_reaches_the_user():
-    """Counts steadier than Poisson raise a visible warning at fit and stay in the notes."""
+    """Counts steadier than Poisson raise a visible warning at fit and stay in the
+    notes.
+    """
     rows = [
         ("a", y, w, 1000 + y % 3 + w % 2)
         for y in range(2014, 2020)

@@ -1,4 +1,4 @@
-"""What the published method and the baselines share: complete control years per cell."""
+"""What the published method and the baselines share: complete control years cell."""
 
 import numpy as np
 
@@ -71,7 +71,8 @@ class CellwiseModel:
         partial = np.isfinite(counts).any(axis=2) & ~complete
         if partial.any():
             self.notes.append(
-                f"{int(partial.sum())} incomplete unit-year(s) are left out: the method "
+                f"{int(partial.sum())} incomplete unit-year(s) are left out: the "
+                "method "
                 f"{self.label} needs every week of a control year."
             )
         for c in range(len(self.cells)):
@@ -84,8 +85,10 @@ class CellwiseModel:
         short = [self.cells[c][0] for c in range(len(cells)) if self.states[c] is None]
         if len(short) == len(self.cells):
             raise ValueError(
-                f"no unit has the {self.needs} complete years of history that the method "
-                f"{self.label} needs (weeks {self.weeks[0]}-{self.weeks[-1]}); the longest "
+                f"no unit has the {self.needs} complete years of history that the "
+                "method "
+                f"{self.label} needs (weeks {self.weeks[0]}-{self.weeks[-1]}); "
+                "the longest "
                 f"has {int(self.n_years.max())}. Give more years, fewer weeks, or use "
                 "method='pooled', which can lean on other units."
             )

@@ -72,8 +72,8 @@ def town_day(table):
                     parts[column] = (sex, 2000 + int(tail))
     if not parts:
         raise ValueError(
-            "the town-day file has no columns M_15, F_15, ... (or MASCHI_15, ...); it has "
-            + ", ".join(table.columns)
+            "the town-day file has no columns M_15, F_15, ... (or MASCHI_15, "
+            "...); it has " + ", ".join(table.columns)
         )
     counts = table[list(parts)].replace("n.d.", np.nan).apply(pd.to_numeric)
     counts = counts.mask(counts == 9999)
@@ -105,7 +105,8 @@ def town_day(table):
     out = _complete(pd.concat(frames, ignore_index=True))
     if len(lacking):
         out.attrs["notes"] = [
-            f"{len(lacking)} town(s) without data in some year are left out of all years"
+            f"{len(lacking)} town(s) without data in some year are left out of "
+            "all years"
         ]
     return out
 

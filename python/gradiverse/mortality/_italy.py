@@ -195,7 +195,8 @@ def _scaled(result, folder, total):
     joint = excess.total(plan["start"], plan["end"], by=(), scale=1.0 / final)
     result["tables"]["joint_scaled"] = joint
     excess.notes.append(
-        f"Towns without data: factors 1/coverage (2011 population), spread of missing towns "
+        "Towns without data: factors 1/coverage (2011 population), spread of "
+        "missing towns "
         f"τ = {tau:.3f}"
         + (" learned from earlier releases." if learned is not None else " assumed.")
     )
@@ -247,8 +248,10 @@ def _rates(result, table, counts, end, folder):
         shown[column] = 100 * shown[column]
     result["sections"].append(
         (
-            "Population fatality rate and lower bound of the infection fatality rate, %",
-            "<p>PFR: excess / 2019 population. The bound divides it by the largest share of "
+            "Population fatality rate and lower bound of the infection fatality "
+            "rate, %",
+            "<p>PFR: excess / 2019 population. The bound divides it by the "
+            "largest share of "
             "positive swabs (cumulative, days with at least 100 swabs).</p>"
             + report.table_html(shown, digits=3),
         )

@@ -149,7 +149,8 @@ def build(frame, by_age=False, name="history", weeks=None):
         inside = np.isin(table["week"].to_numpy(), weeks)
         if not inside.any():
             raise ValueError(
-                f"{name} shares no week with the history (weeks {weeks[0]}-{weeks[-1]}); "
+                f"{name} shares no week with the history (weeks "
+                f"{weeks[0]}-{weeks[-1]}); "
                 "renumber its weeks to the same axis."
             )
         if not inside.all():
@@ -209,13 +210,14 @@ def _fill_counts(table, unit_code, cell_code, cells, y, w, years, axis, name, no
     if cells and cells[0][1] is not None:
         unit_of = np.zeros(len(cells), int)
         unit_of[cell_code] = unit_code
-        reported = np.zeros((unit_of.max() + 1,) + shape[1:], bool)
+        reported = np.zeros((unit_of.max() + 1, *shape[1:]), bool)
         np.logical_or.at(reported, (unit_code, y, w), True)
         zero = (rows == 0) & reported[unit_of] & (rows.sum(2, keepdims=True) > 0)
         counts[zero] = 0.0
         if zero.any():
             notes.append(
-                f"{name}: {int(zero.sum())} age rows absent from weeks that report other "
+                f"{name}: {int(zero.sum())} age rows absent from weeks that "
+                "report other "
                 "ages count as zero deaths."
             )
     else:
@@ -223,7 +225,8 @@ def _fill_counts(table, unit_code, cell_code, cells, y, w, years, axis, name, no
         fewer = int(((rows > 0) & (rows < most)).sum())
         if fewer:
             notes.append(
-                f"{name}: {fewer} weeks have fewer age or sex rows than others of their "
+                f"{name}: {fewer} weeks have fewer age or sex rows than others of "
+                "their "
                 "year; the absent rows count as zero deaths."
             )
     return counts
@@ -301,7 +304,7 @@ def fill_week53(panel):
         counts,
         days,
         panel.has_days,
-        panel.notes + [note],
+        [*panel.notes, note],
     )
 
 

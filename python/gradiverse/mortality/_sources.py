@@ -129,7 +129,8 @@ def locate(name, path, download=False):
         found = fetch(name)
     if found is None:
         raise FileNotFoundError(
-            f"no path given and {FILES[name]} not found: set GRADIVERSE_DATA to the folder "
+            f"no path given and {FILES[name]} not found: set GRADIVERSE_DATA to "
+            "the folder "
             "that holds the data files, or give the path"
         )
     return found

@@ -51,7 +51,8 @@ def integer_column(frame, column, name):
     bad = ~np.isfinite(values) | (values != np.round(values))
     if bad.any():
         raise ValueError(
-            f"{name}: {column} must hold whole numbers; {int(bad.sum())} row(s) do not, "
+            f"{name}: {column} must hold whole numbers; {int(bad.sum())} row(s) "
+            "do not, "
             f"first: {_row(frame, bad)}. Drop or repair these rows."
         )
     return values.astype(np.int64)
@@ -64,7 +65,8 @@ def deaths_column(frame, name, notes):
     words = np.isnan(values) & raw.notna().to_numpy()
     if words.any():
         raise ValueError(
-            f"{name}: deaths must be numbers; {int(words.sum())} row(s) are not, first: "
+            f"{name}: deaths must be numbers; {int(words.sum())} row(s) are not, "
+            "first: "
             f"{_row(frame, words)}. Replace such marks by empty cells or numbers."
         )
     for bad, what, mend in (
@@ -109,5 +111,6 @@ def check_duplicates(keys, name):
         text = ", ".join(f"{k}={first[k]}" for k in keys.columns)
         raise ValueError(
             f"{name}: {int(twice.sum())} duplicate row(s), first: {text}. Drop the "
-            "copies, or sum them if they are parts (then give them an age or sex column)."
+            "copies, or sum them if they are parts (then give them an age or sex "
+            "column)."
         )

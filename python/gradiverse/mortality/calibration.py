@@ -55,7 +55,7 @@ class Calibration:
 
 
 def _frames(data, pool, by_age, weeks_to, last_year):
-    """Panels of data and pool on the weeks up to `weeks_to`, years up to `last_year`."""
+    """Panels of data and pool, weeks up to `weeks_to`, years up to `last_year`."""
     panel = _panel.build(data, by_age, "data")
     axis = panel.weeks[panel.weeks <= weeks_to]
     if len(axis) < 2:

@@ -202,10 +202,10 @@ class CGPModel(CellwiseModel):
             if "fallback" not in state and fitted.mean() < state["poisson"].mean():
                 low.append(str(cell[0] if cell[1] is None else cell))
         if low:
+            names = ", ".join(low[:5]) + (" ..." if len(low) > 5 else "")
             self.warnings.append(
-                f"cgp: the fitted variance is below the Poisson variance of the counts in "
-                f"{len(low)} cell(s): {', '.join(low[:5])}{' ...' if len(low) > 5 else ''};"
-                " their intervals are too narrow."
+                f"cgp: the fitted variance is below the Poisson variance of the counts "
+                f"in {len(low)} cell(s): {names}; their intervals are too narrow."
             )
         if fallback:
             self.notes.append(

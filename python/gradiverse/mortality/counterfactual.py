@@ -184,16 +184,16 @@ class Counterfactual:
         seen = np.isfinite(panel.counts[:, 0]).any(axis=0)
         given = (panel.weeks < onset) & seen
         if not given.any():
-            notes = notes + [
+            notes.append(
                 f"no week before the onset {onset} has counts: nothing to condition on."
-            ]
+            )
         lacks = np.isnan(panel.counts[:, 0][:, given]).any(axis=1)
         if lacks.any():
             unit = panel.cells[int(np.flatnonzero(lacks)[0])][0]
-            notes = notes + [
-                f"current: {int(lacks.sum())} cell(s) lack counts before the onset (first "
-                f"{unit}); they are conditioned on the weeks they have."
-            ]
+            notes.append(
+                f"current: {int(lacks.sum())} cell(s) lack counts before the onset "
+                f"(first {unit}); they are conditioned on the weeks they have."
+            )
         prediction = self.model_.predict(
             panel.counts[:, 0], panel.days[:, 0], int(panel.years[0]), given, index
         )
@@ -202,7 +202,8 @@ class Counterfactual:
     def _check_current(self, panel, onset):
         if len(panel.years) != 1:
             raise ValueError(
-                f"current holds the years {', '.join(map(str, panel.years))}; predict one "
+                f"current holds the years {', '.join(map(str, panel.years))}; "
+                "predict one "
                 "year at a time"
             )
         year = int(panel.years[0])
@@ -214,7 +215,8 @@ class Counterfactual:
         if panel.has_days != self.panel_.has_days:
             with_days = "history" if self.panel_.has_days else "current"
             raise ValueError(
-                f"only {with_days} has a column days; give it in both tables or in neither"
+                f"only {with_days} has a column days; give it in both tables or "
+                "in neither"
             )
         if int(onset) != onset:
             raise ValueError(f"onset must be a whole week number, got {onset!r}")
@@ -224,8 +226,10 @@ class Counterfactual:
         if not self.panel_.weeks[0] <= onset <= seen[-1]:
             raise ValueError(
                 f"onset={onset} lies outside the data: the history has weeks "
-                f"{self.panel_.weeks[0]}-{self.panel_.weeks[-1]}, current ends with week "
-                f"{seen[-1]}; take an onset between {self.panel_.weeks[0]} and {seen[-1]}"
+                f"{self.panel_.weeks[0]}-{self.panel_.weeks[-1]}, current ends "
+                "with week "
+                f"{seen[-1]}; take an onset between {self.panel_.weeks[0]} and "
+                f"{seen[-1]}"
             )
         return int(onset)
 
@@ -236,7 +240,8 @@ class Counterfactual:
             unit, age = unknown[0]
             what = f"unit {unit!r}" if age is None else f"unit {unit!r}, age {age!r}"
             raise ValueError(
-                f"current has {len(unknown)} cell(s) that the history lacks, first: {what};"
+                f"current has {len(unknown)} cell(s) that the history lacks, "
+                f"first: {what};"
                 " add their earlier years to the history or leave them out"
             )
         return np.array([place[cell] for cell in panel.cells])

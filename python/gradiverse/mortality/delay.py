@@ -1,17 +1,17 @@
 """Reporting delay: what incomplete recent weeks will come to.
 
 The share of a week's deaths seen after a delay l is p = exp(-H(l)).  Between two
-publications a week grows by log N(l₂) - log N(l₁) = H(l₁) - H(l₂) + noise, which is linear
-in the growth per day h over bins of delay.  From publications before the date:
+publications a week grows by log N(l₂) - log N(l₁) = H(l₁) - H(l₂) + noise, which is
+linear in the growth per day h over bins of delay.  From publications before the date:
 
 1. growth h of all units together, and its spread between units (moments);
 2. every unit's own h by linear Bayes around the common one, with covariance;
 3. variance of single growths about it, by delay bin.
 
-At the date the log counts of a unit's weeks, raised by H, observe a random walk of the true
-log deaths over weeks; both are normal and are solved together, so that a week of which
-almost nothing is known follows its neighbours.  The spread is rescaled by the errors of
-the same procedure at earlier publications, where those can be judged.
+At the date the log counts of a unit's weeks, raised by H, observe a random walk of the
+true log deaths over weeks; both are normal and are solved together, so that a week of
+which almost nothing is known follows its neighbours.  The spread is rescaled by the
+errors of the same procedure at earlier publications, where those can be judged.
 """
 
 import numpy as np
@@ -64,7 +64,8 @@ def nowcast(vintages, date, horizon=8, settle=17, calibrate=True):
     now = triangle["dates"].index(stamp)
     if now < 2:
         raise ValueError(
-            f"{stamp:%Y-%m-%d} has {now} earlier publication(s); at least two are needed to "
+            f"{stamp:%Y-%m-%d} has {now} earlier publication(s); at least two are "
+            "needed to "
             "learn how counts grow"
         )
     inflate = _calibrate(triangle, now, int(horizon), settle) if calibrate else 1.0
@@ -90,7 +91,8 @@ def nowcast(vintages, date, horizon=8, settle=17, calibrate=True):
     return out
 
 
-# -- the reporting triangle -------------------------------------------------------------
+# -- the reporting triangle
+# -------------------------------------------------------------
 def _stamp(date):
     """Date of a publication; integers are YYYYMMDD."""
     if isinstance(date, (int, np.integer)):
@@ -157,7 +159,8 @@ def _overlap(start, stop):
     )
 
 
-# -- learning how counts grow -----------------------------------------------------------
+# -- learning how counts grow
+# -----------------------------------------------------------
 def _growths(triangle, last):
     """Growth of every week between successive publications before index `last`."""
     counts, delay = triangle["counts"], triangle["delay"]
@@ -259,7 +262,8 @@ def _noise(residual, middle, unit, n_units, weight=6.0):
     return (square + weight * usual * ratio) / (number + weight) + 1e-7
 
 
-# -- the estimate -----------------------------------------------------------------------
+# -- the estimate
+# -----------------------------------------------------------------------
 def _estimate(triangle, now, horizon, settle, learned_before=None):
     """Estimates for the newest weeks of publication `now`."""
     learned = _learn(triangle, now if learned_before is None else learned_before)
@@ -294,7 +298,7 @@ def _estimate(triangle, now, horizon, settle, learned_before=None):
 
 
 def _smooth(seen, rise, shared, scatter, delay):
-    """Normal posterior of log deaths: a random walk over weeks seen through reporting."""
+    """Normal posterior of log deaths: a random walk seen through reporting."""
     ok = np.flatnonzero(seen > 0)
     level = np.log(seen[ok] + 0.5) + rise[ok]
     settled = ok[delay[ok] > 8]

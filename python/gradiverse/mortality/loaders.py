@@ -291,7 +291,8 @@ def load_economist(path=None):
 
 
 def load_cdc(path=None, states_only=False):
-    """Weekly deaths by US jurisdiction from the CDC's National Center for Health Statistics.
+    """Weekly deaths by US jurisdiction from the CDC's National Center for Health
+    Statistics.
 
     Parameters
     ----------
@@ -359,7 +360,8 @@ def _name_jurisdictions(table, notes):
     full = (size == len(names)).to_numpy()
     named = unnamed[full].assign(unit=names[order[full].to_numpy()])
     notes.append(
-        f"{int(lost.sum())} rows lack a jurisdiction: {int(full.sum())} are named by their "
+        f"{int(lost.sum())} rows lack a jurisdiction: {int(full.sum())} are named "
+        "by their "
         f"alphabetical order, {int((~full).sum())} are left out"
     )
     return pd.concat([table[~lost], named], ignore_index=True)
@@ -413,7 +415,8 @@ def load_tidy(path_or_frame):
     for name in ("unit", "deaths"):
         if name not in out:
             raise ValueError(
-                f"{source}: no column for {name}; it has {', '.join(map(str, table.columns))}"
+                f"{source}: no column for {name}; it has "
+                f"{', '.join(map(str, table.columns))}"
                 f". Known names: {', '.join(ALIASES[name])}"
             )
     out = _calendar(out, source, notes)
@@ -447,7 +450,8 @@ def _calendar(out, source, notes):
         return out
     if "start" not in out and "end" not in out:
         raise ValueError(
-            f"{source}: no year and week, no ISO week such as 2020-W09, and no start or "
+            f"{source}: no year and week, no ISO week such as 2020-W09, and no "
+            "start or "
             "end date of the periods"
         )
     return _from_dates(out, source, notes)

@@ -109,7 +109,8 @@ def compare(total, official, floor_at_official=False, level=0.95):
     return table
 
 
-# -- lag --------------------------------------------------------------------------------
+# -- lag
+# --------------------------------------------------------------------------------
 @dataclass
 class Lag:
     """Least-squares delay of one daily series behind another.
@@ -186,7 +187,8 @@ def daily_from_weekly(starts, days, deaths):
     return pd.Series(values, index=pd.date_range(starts[0], periods=len(values)))
 
 
-# -- rates ------------------------------------------------------------------------------
+# -- rates
+# ------------------------------------------------------------------------------
 def positivity(official, until=None, least_swabs=100):
     """Largest share of cumulative cases in cumulative swabs, with its day.
 
@@ -281,7 +283,8 @@ def ifr_by_age(pfr, fraction, low, high):
     return pd.DataFrame({"ifr": pfr / fraction, "low": pfr / high, "high": pfr / low})
 
 
-# -- missing towns ----------------------------------------------------------------------
+# -- missing towns
+# ----------------------------------------------------------------------
 def scale_up(total, covered, tau):
     """Excess of whole units from that of the towns covered, with the added error.
 
@@ -329,14 +332,15 @@ def learn_tau(releases, truth):
     releases : DataFrame
         release, unit, covered (share c), deaths: ordinary years' deaths of the towns
         covered.
-    truth : Series or mapping, unit -> the same years' deaths of all towns (or of the most
+    truth : Series or mapping, unit -> the same years' deaths of all towns (or of the
+    most
         complete release, scaled).
 
     Returns
     -------
     DataFrame
-        One row per release: c (mean), bias (mean log ratio of scaled to true deaths) and
-        tau (rms of log ratio / (1 - c) about the bias).
+        One row per release: c (mean), bias (mean log ratio of scaled to true deaths)
+        and tau (rms of log ratio / (1 - c) about the bias).
     """
     table = releases.copy()
     full = table["unit"].map(dict(truth)).astype(float)
@@ -356,9 +360,11 @@ def learn_tau(releases, truth):
     return pd.DataFrame(rows, columns=["release", "covered", "bias", "tau"])
 
 
-# -- the published splice -----------------------------------------------------------------
+# -- the published splice
+# -----------------------------------------------------------------
 def splice(excess_wide, excess_late, official, wide_end=11, start=7, late_end=13):
-    """Excess of a published table, pieced together from two releases and official counts.
+    """Excess of a published table, pieced together from two releases and official
+    counts.
 
     Parameters
     ----------
@@ -372,8 +378,9 @@ def splice(excess_wide, excess_late, official, wide_end=11, start=7, late_end=13
     -------
     Series by unit
         Periods start..wide_end from the first release; the rest to late_end from the
-        second, rescaled to agree over the common periods; 12-18 April the mean of the last
-        period's excess and that week's official count; 19 April-9 May official counts.
+        second, rescaled to agree over the common periods; 12-18 April the mean of the
+        last period's excess and that week's official count; 19 April-9 May official
+        counts.
     """
 
     def window(table, first, last):

@@ -15,12 +15,12 @@ from .scores import verdict
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;
 padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;
-border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.85rem;margin:1rem 0}
-td,th{padding:.15rem .6rem;text-align:right;border-bottom:1px solid #eee}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}
+border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.85rem;margin:1rem
+0} td,th{padding:.15rem .6rem;text-align:right;border-bottom:1px solid #eee} td:first-
+child,th:first-child{text-align:left}img{max-width:100%}
 .banner{background:#fdf0e6;border-left:5px solid #c05621;padding:.6rem 1rem}
-.bad{color:#b83232;font-weight:bold}.good{color:#2f6f3e}
-.headline{font-size:1.15rem}li{margin:.2rem 0}
+.bad{color:#b83232;font-weight:bold}.good{color:#2f6f3e} .headline{font-
+size:1.15rem}li{margin:.2rem 0}
 """
 
 
@@ -111,9 +111,12 @@ def calibration_html(calibrations):
             to = f", to week {int(row['end'])}" if "end" in row else ""
             parts.append(f'<p class="{kind}">{html.escape(name + to)}: {text}.</p>')
     parts.append(
-        "<p>bias, rms and CRPS are of (observed − expected)/expected of the held-out sums; "
-        "c68 and c95 are the shares inside the printed intervals, with a 95 % range from "
-        "drawing whole years again (a year counts once: units of one year move together)."
+        "<p>bias, rms and CRPS are of (observed − expected)/expected of the "
+        "held-out sums; "
+        "c68 and c95 are the shares inside the printed intervals, with a 95 % "
+        "range from "
+        "drawing whole years again (a year counts once: units of one year move "
+        "together)."
         "</p>"
     )
     return "".join(parts)
@@ -150,7 +153,8 @@ def method_html(model):
         "pooled": "Gaussian process whose kernel, trend and level are learned from all "
         "units together; conditioned on the year's own weeks before the onset; joint "
         "covariance over weeks and units.",
-        "cgp": "Published conditional-mean Gaussian process (principal components plus a "
+        "cgp": "Published conditional-mean Gaussian process (principal "
+        "components plus a "
         "squared exponential); units and ages independent, as published.",
         "mean": "Mean of the control years by week; units independent.",
         "trend": "Week effects with a slope over years; units independent.",
@@ -201,11 +205,9 @@ def write_report(
     if calibrations is None and calibrate:
         calibrations = {excess.method: excess.calibration}
     table = excess.total(start, end, by=("unit",), scale=scale)
+    sentence = headline(excess, start, end, scale)
     sections = [
-        (
-            "",
-            f'<p class="headline">{html.escape(headline(excess, start, end, scale))}</p>',
-        ),
+        ("", f'<p class="headline">{html.escape(sentence)}</p>'),
         ("Observed and expected deaths", embed(figures.fan_chart(excess), "fan chart")),
         (
             "Units",

@@ -94,10 +94,11 @@ class Excess:
         if w.shape[-1:] != (self._index.size,):
             raise ValueError(
                 f"weights must have one entry per predicted cell ({self._index.size}: "
-                f"{len(self.cells)} cell(s) x {len(self.weeks)} week(s), ordered as the "
+                f"{len(self.cells)} cell(s) x {len(self.weeks)} week(s), ordered "
+                "as the "
                 f"predicted rows of weekly); got shape {w.shape}"
             )
-        full = np.zeros(w.shape[:-1] + (self.prediction.mean.size,))
+        full = np.zeros((*w.shape[:-1], self.prediction.mean.size))
         full[..., self._index] = w
         return full
 

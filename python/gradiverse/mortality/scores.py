@@ -7,7 +7,8 @@ cover is accompanied by a bootstrap that draws whole years.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t as student
+from scipy.stats import norm
+from scipy.stats import t as student
 
 COLUMNS = ("bias", "rms", "crps", "c68", "c95", "z_rms")
 

@@ -1,8 +1,9 @@
 """Synthetic regions with known truth, for examples, tests and offline demonstrations.
 
 A unit's expected weekly deaths are a level, a slow trend, a winter-peaked season and
-correlated winter waves (one national, one of the unit, both fading in summer); counts are
-Poisson.  From `onset` of the last year a wave of excess deaths with known size is added.
+correlated winter waves (one national, one of the unit, both fading in summer); counts
+are Poisson.  From `onset` of the last year a wave of excess deaths with known size is
+added.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """The whole mortality study: data, fit, calibration, figures, tables, report.
 
 ``run`` is what the command line calls.  Data are taken in this order: the path given,
-GRADIVERSE_DATA, the publisher (when online), a generator of synthetic regions; the study
-says which, and synthetic data are labelled as such on every product.
+GRADIVERSE_DATA, the publisher (when online), a generator of synthetic regions; the
+study says which, and synthetic data are labelled as such on every product.
 """
 
 import time
@@ -249,7 +249,8 @@ def _plan(source, settings):
         pool = _italy.stmf_pool(source.folder, history["year"].unique())
         if pool is not None:
             notes.append(
-                f"Pool: {pool['unit'].nunique()} populations of the STMF (period k takes "
+                f"Pool: {pool['unit'].nunique()} populations of the STMF (period "
+                "k takes "
                 "week k + 2; Italy, Iceland and Luxembourg left out) inform the kernel."
             )
     known = sorted(history["year"].unique())
