@@ -3,7 +3,8 @@
  *   canon.c   copies the live part of a graph in a canonical order: replaced values
  *             followed, aliases dropped, simplified, common sub-expressions merged
  *   fuse.c    groups element-wise nodes into single passes over memory
- *   plan.c    instructions, liveness, in-place reuse, arena offsets
+ *   plan.c    buffers and instructions
+ *   arena.c   lifetimes, reuse in place, offsets
  *   vm.c      runs instructions; dump.c prints them
  *
  * A program is immutable and may be shared; each run uses an exec (workspace) of its
@@ -141,6 +142,7 @@ extern gv_status (*gv_poll_hook)(void);
 gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
                        const gv_val *out, gv_program *p) GV_MUST;
 gv_status gv_plan(gv_program *p) GV_MUST; /* of a canonical graph */
+gv_status gv_place_buffers(gv_program *p) GV_MUST;
 /* Unit of every node (-1: none needed), number of units; unit u holds its nodes in
  * ascending order. root[v]: the value whose memory v shows (through views). */
 typedef struct gv_units {
