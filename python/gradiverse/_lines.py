@@ -8,8 +8,13 @@ _inside = {}  # code object -> does it belong to the package
 _names = {}  # (code object, line number) -> "file.py:12 in f"
 
 
-def user_line():
+def user_line(skip=1):
     """Name the line of the caller's code that led here, "file.py:12 in f".
+
+    Parameters
+    ----------
+    skip : int
+        Frames that are known to belong to the package.
 
     Returns
     -------
@@ -17,7 +22,7 @@ def user_line():
         The innermost frame whose file lies outside the package; "" when there is
         none. Strings are cached, the same line gives the same object.
     """
-    frame = sys._getframe(1)
+    frame = sys._getframe(skip)
     while frame is not None:
         code = frame.f_code
         inside = _inside.get(code)

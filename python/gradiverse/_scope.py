@@ -161,8 +161,8 @@ class Wrt:
         elif not is_array(x):
             return None
         elif x.dtype.kind in "fc":
-            foreign = native_dtype(x.dtype) != x.dtype
-            self._dtype.append(x.dtype if foreign else None)
+            plain = x.dtype.newbyteorder("=")
+            self._dtype.append(plain if native_dtype(plain) != plain else None)
             return scope.enter(x)
         if strict and not isinstance(x, np.bool_):
             (name, function), nest, k = where()

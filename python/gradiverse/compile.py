@@ -201,21 +201,26 @@ def _path(args, kwargs, static, k):
     return "argument" + leaf_paths(nest)[k][3:]
 
 
-class Compiled:
+class Compiled(_core.Dispatch):
     """A function that is traced once for each signature; made by `compile`."""
+
+    def __new__(cls, f, static_argnums):
+        """A dispatcher whose misses come back to the object itself."""
+
+        def miss(*args, **kwargs):
+            return self._miss(*args, **kwargs)
+
+        self = super().__new__(cls, miss)
+        return self
 
     def __init__(self, f, static_argnums):
         self._f = f
         self._static = static_argnums
         self._entries = {}
         self._lock = threading.RLock()
-        self._dispatch = _core.Dispatch(self._miss)
         self.__name__ = getattr(f, "__name__", type(f).__name__)
         self.__doc__ = getattr(f, "__doc__", None)
         self.__wrapped__ = f
-
-    def __call__(self, *args, **kwargs):
-        return self._dispatch(*args, **kwargs)
 
     def __get__(self, instance, owner=None):
         if instance is None:
@@ -246,9 +251,7 @@ class Compiled:
                     self._entries[key] = entry
                     template = call.template(kwargs)
                     if template is not None:
-                        self._dispatch.add(
-                            template, entry.program, entry.hidden, entry.out()
-                        )
+                        self.add(template, entry.program, entry.hidden, entry.out())
         return entry, call.arrays
 
     def _trace(self, call):

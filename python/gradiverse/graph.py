@@ -152,7 +152,7 @@ class Trace:
 
     def mark_line(self):
         """Give the nodes made from now on the user's present line."""
-        line = user_line()
+        line = user_line(2)
         if line is not self._line:
             self.graph.set_line(line)
             self._line = line

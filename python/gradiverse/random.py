@@ -83,7 +83,7 @@ def fold_in(key, i):
     """
     key, i = _key(key, "fold_in"), _index(i, "fold_in")
     lead = np.broadcast_shapes(key.shape[:-1], i.shape)
-    return _fold(_lead(key, (*lead, 2)), _lead(i, lead), 1)
+    return emit("random_fold_in", (_lead(key, (*lead, 2)), _lead(i, lead)), tag=1)
 
 
 def _lead(x, shape):
@@ -92,10 +92,6 @@ def _lead(x, shape):
     if type(x) is Var:
         return emit("broadcast", (x,), core=x.ndim, shape=shape)
     return np.broadcast_to(x, shape)
-
-
-def _fold(key, i, tag):
-    return emit("random_fold_in", (key, i), tag=tag)
 
 
 def split(key, n=2):
@@ -121,7 +117,7 @@ def split(key, n=2):
         raise ValueError(f"gv.random.split: n is {n}")
     if len(key.shape) != 1:
         raise ValueError(f"gv.random.split: one key is needed, not {key.shape[:-1]}")
-    return _fold(_lead(key, (n, 2)), np.arange(n), 2)
+    return emit("random_fold_in", (_lead(key, (n, 2)), np.arange(n)), tag=2)
 
 
 def _draw(op, key, shape, dtype, who):

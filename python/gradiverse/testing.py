@@ -57,12 +57,12 @@ def _direction(rng, x):
 
 def _inner(xs, ys):
     """Re sum conj(x) y, in double precision."""
-    return float(
-        sum(
-            np.sum(np.real(np.conj(np.asarray(x, complex)) * np.asarray(y, complex)))
-            for x, y in zip(xs, ys, strict=True)
-        )
-    )
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for x, y in zip(xs, ys, strict=True):
+            x, y = np.asarray(x, complex), np.asarray(y, complex)
+            total += float(np.sum(x.real * y.real + x.imag * y.imag))
+    return total
 
 
 def _epsilon(arrays):

@@ -9,6 +9,8 @@ the transforms.
 from collections import OrderedDict, defaultdict
 from dataclasses import fields, is_dataclass
 
+import numpy as np
+
 __all__ = ["Tree", "flatten", "leaf_paths", "map_leaves", "register_dataclass"]
 
 _registered = {}  # class -> (names of the dynamic fields, names of the static ones)
@@ -157,6 +159,10 @@ def flatten(x):
 def _flatten(x, leaves):
     if x is None:
         return _EMPTY
+    kind = type(x)
+    if kind is np.ndarray or kind is float:
+        leaves.append(x)
+        return LEAF
     parts = _parts(x)
     if parts is None:
         leaves.append(x)
