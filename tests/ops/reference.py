@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 import scipy.special as sp
 
-from . import reference_gp
+from . import reference_gp, reference_random
 from .samples import DTYPES
 
 REFERENCE = {}
@@ -400,3 +400,4 @@ def quantize(x, scale):
 # --- Gaussian processes ---------------------------------------------------------
 
 reference_gp.register(REFERENCE)
+reference_random.register(REFERENCE)
