@@ -137,6 +137,8 @@ gv_status gv_sub_run(const gv_call *call, int k, const void *const *in,
 
 /* Called at most every 50 ms during a run; non-zero status stops it. Set by pymod. */
 extern gv_status (*gv_poll_hook)(void);
+/* Tests: fill the arena with NaN before each run, so that reading what nobody wrote shows. */
+extern bool gv_poison_arena;
 
 /* --- between the planner's files ------------------------------------------------ */
 gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,

@@ -10,6 +10,7 @@
 #include "graph/program.h"
 
 gv_status (*gv_poll_hook)(void) = NULL;
+bool gv_poison_arena = false;
 
 #define KEEP_ARENA ((size_t)1 << 20) /* larger arenas go back to the pool after a run */
 
@@ -377,6 +378,7 @@ gv_status gv_program_run(gv_program *p, const void *const *in, void *const *out)
     char *arena = p->arena > KEEP_ARENA ? pooled : e->own_arena;
     gv_status s = GV_ERR_MEMORY;
     if (arena) {
+        if (gv_poison_arena) memset(arena, 0xff, p->arena);
         set_arena(e, arena);
         set_ends(e, in, out);
         until_clock = 64;

@@ -3,12 +3,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "kernels/blas.h"
-#if __has_include("kernels/fft.h")
 #include "kernels/fft.h"
-#else
-#define gv_fft_version() "?"
-#define gv_fft_count() 0LL
-#endif
 #include "pymod/pymod.h"
 
 static PyObject *set_threads(PyObject *self, PyObject *arg)
@@ -121,6 +116,16 @@ static PyObject *set_debug(PyObject *self, PyObject *arg)
     return PyBool_FromLong(before);
 }
 
+static PyObject *set_poison(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    int on = PyObject_IsTrue(arg);
+    if (on < 0) return NULL;
+    bool before = gv_poison_arena;
+    gv_poison_arena = on;
+    return PyBool_FromLong(before);
+}
+
 static PyObject *plan_cache_clear(PyObject *self, PyObject *ignored)
 {
     (void)self, (void)ignored;
@@ -155,6 +160,7 @@ static PyMethodDef methods[] = {
     { "alloc_fail_after", alloc_fail_after, METH_O,
       "alloc_fail_after(n): let the n-th allocation fail (tests)" },
     { "set_debug", set_debug, METH_O, "set_debug(on) -> before" },
+    { "set_poison", set_poison, METH_O, "set_poison(on) -> before: NaN in the arena (tests)" },
     { "plan_cache_clear", plan_cache_clear, METH_NOARGS, "plan_cache_clear()" },
     { "config", config, METH_NOARGS, "config() -> dict" },
     { "fft_count", fft_count, METH_NOARGS, "fft_count() -> FFTs executed so far" },
