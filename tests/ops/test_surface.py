@@ -156,7 +156,7 @@ def test_gradient_against_differences(expression):
         assert abs(mine - slope) <= 3e-8 * size + 1e-9, (names_in(expression)[k], mine)
 
 
-@pytest.mark.parametrize("expression", STEP_CASES)
+@pytest.mark.parametrize("expression", [e for e in STEP_CASES if names_in(e)])
 def test_zero_gradient(expression):
     function, arrays = evaluator(expression, np)
 
@@ -252,7 +252,7 @@ sign size trunc zeros_like
 """.split()
 #: Tested outside the tables: outputs with signs and phases, and what NumPy's protocol
 #: cannot dispatch.
-ELSEWHERE = {"linalg.eig", "array", "full"}
+ELSEWHERE = {"linalg.eig", "array", "full", "isscalar"}
 
 
 @pytest.mark.parametrize("name", AUTOGRAD + AUTOGRAD_ZERO)

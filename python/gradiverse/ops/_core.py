@@ -99,6 +99,12 @@ def result_dtype(*args):
     return native_dtype(np.result_type(*map(_kind_of, args)))
 
 
+def array_dtype(*args):
+    """As `result_dtype` where NumPy makes arrays first: scalars count as float64."""
+    dtypes = (a.dtype if isinstance(a, Var) else np.asarray(a).dtype for a in args)
+    return native_dtype(np.result_type(*dtypes))
+
+
 def inexact(dtype):
     """The dtype itself when float or complex, else float64."""
     return dtype if dtype.kind in "fc" else FLOAT64

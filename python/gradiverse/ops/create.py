@@ -241,8 +241,9 @@ def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
 @implements("geomspace")
 def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
     """Geometric progression from start to stop, both of one sign."""
+    like = first_var(start, stop)
+    start, stop = as_var(start, like), as_var(stop, like)
     ratio = u.log(u.divide(stop, start))
-    like = first_var(ratio)
     zero = constant(0, ratio.dtype, like, ratio.shape)
     x = u.multiply(start, u.exp(linspace(zero, ratio, num, endpoint)))
     axis = axis_index(axis, x.ndim)
@@ -274,6 +275,7 @@ def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
 def vander(x, N=None, increasing=False):
     """Powers of x as columns."""
     x = as_var(x)
+    x = cast(x, np.promote_types(x.dtype, np.int64))
     N = x.size if N is None else N
     powers = np.arange(N) if increasing else np.arange(N)[::-1]
     columns = [u.power(x, int(p)) if p else np.ones(x.shape, x.dtype) for p in powers]

@@ -96,7 +96,7 @@ def _gradient(f, h, axis, edge_order):
         total = u.add(left, right)
         inner = u.divide(u.add(u.multiply(low, right), u.multiply(high, left)), total)
     else:
-        inner = u.divide(u.subtract(at(2, n), at(0, n - 2)), u.multiply(2.0, step))
+        inner = u.divide(u.subtract(at(2, n), at(0, n - 2)), step * 2)
     begin, end = span(slope, axis, 0, 1), span(slope, axis, n - 2, n - 1)
     if edge_order == 2:  # extrapolate the slope linearly to the end points
         begin = u.add(begin, _bend(slope, steps if step is None else None, axis, 0))

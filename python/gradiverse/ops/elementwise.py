@@ -23,11 +23,12 @@ from ._core import (
 )
 
 __all__ = [
-    "angle", "around", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
-    "cbrt", "clip", "copysign", "deg2rad", "degrees", "divmod", "fabs", "fix", "fmod",
-    "heaviside", "imag", "invert", "iscomplex", "isneginf", "isposinf", "isreal",
-    "modf", "nan_to_num", "piecewise", "positive", "rad2deg", "radians", "real",
-    "real_if_close", "round", "select", "signbit", "sinc", "unwrap", "where",
+    "angle", "around", "bitwise_and", "bitwise_invert", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "cbrt", "clip", "copysign", "deg2rad", "degrees", "divmod",
+    "fabs", "fix", "fmod", "heaviside", "imag", "invert", "iscomplex", "isneginf",
+    "isposinf", "isreal", "modf", "nan_to_num", "piecewise", "positive", "rad2deg",
+    "radians", "real", "real_if_close", "round", "select", "signbit", "sinc",
+    "unwrap", "where",
 ]  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def invert(x, /, **kwargs):
     return emit("sub", (constant(-1, x.dtype, x, x.shape), x))
 
 
-bitwise_not = invert
+bitwise_not = bitwise_invert = invert
 
 
 @implements("round", "around")

@@ -108,7 +108,7 @@ def _to_half(name, a, s, axes, norm):
     for axis, n in zip(axes, s, strict=True):
         x = _resized(x, axis, n)
     x, back = _ordered(x, axes)
-    y = emit("rfft", (x,), naxes=len(axes), weight=0)
+    y = emit("rfft", (x,), naxes=len(axes))
     return permute(_scaled(y, norm, math.prod(s), False), back)
 
 
@@ -127,7 +127,7 @@ def _from_half(name, a, s, axes, norm):
         x = _resized(x, axis, n)
     x = _resized(x, axes[-1], s[-1] // 2 + 1)
     x, back = _ordered(x, axes)
-    y = emit("irfft", (x,), naxes=len(axes), n=s[-1], weight=0)
+    y = emit("irfft", (x,), naxes=len(axes), n=s[-1])
     return permute(_scaled(y, norm, math.prod(s), True), back)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import ufuncs as u
 from ._core import (
+    array_dtype,
     as_var,
     axis_index,
     cast,
@@ -13,7 +14,6 @@ from ._core import (
     first_var,
     implements,
     reshaped,
-    result_dtype,
     span,
 )
 from ._core import concat as joined
@@ -34,7 +34,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
     """Join arrays along an axis; with axis=None flattened."""
     u.refuse("concatenate", {"out": out})
     like = first_var(arrays)
-    dtype = check_dtype(dtype, "concatenate") if dtype else result_dtype(*arrays)
+    dtype = check_dtype(dtype, "concatenate") if dtype else array_dtype(*arrays)
     parts = [cast(as_var(a, like), dtype) for a in arrays]
     if axis is None:
         parts, axis = [reshaped(p, (p.size,)) for p in parts], 0
@@ -59,7 +59,7 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Join arrays of one shape along a new axis."""
     u.refuse("stack", {"out": out})
     like = first_var(arrays)
-    dtype = result_dtype(*arrays) if dtype is None else check_dtype(dtype, "stack")
+    dtype = array_dtype(*arrays) if dtype is None else check_dtype(dtype, "stack")
     parts = [cast(as_var(a, like), dtype) for a in arrays]
     if len({p.shape for p in parts}) != 1:
         raise ValueError(

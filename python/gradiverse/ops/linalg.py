@@ -24,7 +24,8 @@ from ._core import (
     reshaped,
     result_dtype,
 )
-from .create import diagonal, trace
+from .create import diagonal as any_diagonal
+from .create import trace as any_trace
 from .elementwise import where
 from .products import cross, matmul, outer, tensordot, vecdot
 from .rearrange import matrix_transpose
@@ -225,11 +226,12 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
     inverse = where(kept, u.divide(1.0, where(kept, s, 1.0)), 0.0)
     k = s.shape[-1]
     # Ones on the diagonal where a value is dropped keep the small systems regular.
-    dropped = u.multiply(where(kept, 0.0, 1.0)[..., None], np.eye(k, dtype=s.dtype))
+    gone = cast(emit("logical_not", (kept,)), s.dtype)
+    dropped = u.multiply(gone[..., None], np.eye(k, dtype=s.dtype))
     row, column = inverse[..., None, :], inverse[..., None]
     b = u.multiply(matmul(a, adjoint(right)), row)
     c = u.multiply(matmul(adjoint(left), a), column)
-    core = u.multiply(matmul(c, adjoint(right)), where(kept, 1.0, 0.0)[..., None, :])
+    core = u.multiply(matmul(c, adjoint(right)), cast(kept, s.dtype)[..., None, :])
     c = solve(u.add(core, dropped), c)
     b_inverse = solve(u.add(matmul(adjoint(b), b), dropped), adjoint(b))
     gram = u.add(matmul(c, adjoint(c)), dropped)
@@ -252,7 +254,7 @@ def lstsq(a, b, rcond=None):
     rcond = max(m, n) * np.finfo(dtype).eps if rcond is None else rcond
     x = matmul(pinv(a, rcond), b)
     s = svdvals(a)
-    rank = sum(u.greater(s, u.multiply(rcond, amax(s))))
+    rank = cast(sum(u.greater(s, u.multiply(rcond, amax(s)))), np.int32)
     r = u.subtract(b, matmul(a, x))
     squares = sum(_squared(r), axis=0, keepdims=r.ndim == 1)
     return x, squares if m > n else np.zeros(0, squares.dtype), rank, s
@@ -337,6 +339,18 @@ def _matrix_norm(x, ord, axes, keepdims):
     if keepdims:
         y = reshaped(y, [1 if i in axes else n for i, n in enumerate(x.shape)])
     return y
+
+
+@implements("linalg.diagonal")
+def diagonal(x, /, *, offset=0):
+    """A diagonal of the last two axes."""
+    return any_diagonal(x, offset, -2, -1)
+
+
+@implements("linalg.trace")
+def trace(x, /, *, offset=0, dtype=None):
+    """Sum of a diagonal of the last two axes."""
+    return any_trace(x, offset, -2, -1, dtype=dtype)
 
 
 @implements("linalg.norm")

@@ -11,9 +11,11 @@ import numpy as np
 
 from . import ufuncs as u
 from ._core import (
+    FUNCTIONS,
     UFUNCS,
     Var,
     aligned,
+    array_dtype,
     as_var,
     axis_index,
     axis_tuple,
@@ -27,7 +29,6 @@ from ._core import (
     is_traced,
     permute,
     reshaped,
-    result_dtype,
 )
 from .create import last_diagonal
 from .reductions import reduce
@@ -59,7 +60,7 @@ def product(a, b, ta=False, tb=False):
 
 def _operands(name, a, b):
     like = first_var(a, b)
-    dtype = result_dtype(a, b)
+    dtype = array_dtype(a, b)
     return (
         x if isinstance(x, Var) and x.dtype is dtype else cast(as_var(x, like), dtype)
         for x in (a, b)
@@ -100,6 +101,9 @@ def matmul(x1, x2, /, out=None, **kwargs):
 
 
 UFUNCS["matmul"] = matmul
+
+
+FUNCTIONS[np.linalg.matmul] = matmul
 
 
 @implements("vecdot", "linalg.vecdot")
@@ -145,7 +149,7 @@ def dot(a, b, out=None):
     """Sum over the last axis of a and the second-to-last (or only) axis of b."""
     u.refuse("dot", {"out": out})
     if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return u.multiply(a, b)
+        return u.multiply(*_operands("dot", a, b))
     if np.ndim(b) <= 2:
         return matmul(a, b)
     return tensordot(a, b, ((-1,), (-2,)))
@@ -155,7 +159,7 @@ def dot(a, b, out=None):
 def inner(a, b, /):
     """Sum over the last axes of both."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return u.multiply(a, b)
+        return u.multiply(*_operands("inner", a, b))
     return tensordot(a, b, ((-1,), (-1,)))
 
 
@@ -423,7 +427,7 @@ def einsum(*operands, out=None, dtype=None, optimize=True, **kwargs):
     u.refuse("einsum", {"out": out, **kwargs})
     terms, right, arrays, text = _parse(operands)
     like = first_var(arrays)
-    dtype = result_dtype(*arrays) if dtype is None else check_dtype(dtype, "einsum")
+    dtype = array_dtype(*arrays) if dtype is None else check_dtype(dtype, "einsum")
     arrays = [fit(a, dtype, np.shape(a), like) for a in arrays]
     lists, out_names = _labels(terms, right, [a.shape for a in arrays], text)
     arrays, lists = map(list, zip(*map(_take_diagonals, arrays, lists), strict=True))

@@ -29,6 +29,7 @@ from .elementwise import where as choose
 
 __all__ = [
     "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "array_equal",
+    "array_equiv",
     "average", "count_nonzero", "cumprod", "cumsum", "cumulative_prod",
     "cumulative_sum", "isclose", "max", "mean", "min", "nanmax", "nanmean", "nanmin",
     "nanprod", "nanstd", "nansum", "nanvar", "prod", "ptp", "std", "sum", "trapezoid",
@@ -384,6 +385,18 @@ def array_equal(a1, a2, equal_nan=False):
             same, u.logical_and(u.not_equal(a1, a1), u.not_equal(a2, a2))
         )
     return all(same)
+
+
+@implements("array_equiv")
+def array_equiv(a1, a2):
+    """Are both equal after broadcasting."""
+    like = first_var(a1, a2)
+    a1, a2 = as_var(a1, like), as_var(a2, like)
+    try:
+        np.broadcast_shapes(a1.shape, a2.shape)
+    except ValueError:
+        return False
+    return all(u.equal(a1, a2))
 
 
 # --- along an axis --------------------------------------------------------------

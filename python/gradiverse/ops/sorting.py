@@ -6,6 +6,7 @@ import numpy as np
 
 from . import ufuncs as u
 from ._core import (
+    FLOAT64,
     as_var,
     axis_tuple,
     cast,
@@ -113,8 +114,8 @@ def interp(x, xp, fp, left=None, right=None, period=None):
 
     like = first_var(x, xp, fp)
     x, xp, fp = (as_var(v, like) for v in (x, xp, fp))
-    dtype = np.result_type(inexact(x.dtype), inexact(xp.dtype), inexact(fp.dtype))
-    x, xp = cast(x, dtype), cast(xp, dtype)
+    x, xp = cast(x, FLOAT64), cast(xp, FLOAT64)
+    fp = cast(fp, np.result_type(fp.dtype, FLOAT64))
     if period is not None:
         x, xp = u.remainder(x, period), u.remainder(xp, period)
         order = argsort(xp)
@@ -196,10 +197,13 @@ def quantile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
     a = as_var(a, first_var(q))
     if a.size == 0:
         raise ValueError(f"quantile: no elements in shape {a.shape}")
-    levels = np.asarray(concrete(q, "quantile"), dtype=np.float64)
+    q = concrete(q, "quantile")
+    levels = np.asarray(q, dtype=np.float64)
     if levels.size and not (levels.min() >= 0 and levels.max() <= 1):
         raise ValueError("quantile: levels must lie in [0, 1]")
-    x, kept = _flattened(cast(a, inexact(a.dtype)), axis)
+    weak = isinstance(q, (int, float)) and not isinstance(q, np.generic)
+    dtype = inexact(a.dtype) if weak else np.result_type(a.dtype, levels.dtype)
+    x, kept = _flattened(cast(a, dtype), axis)
     ordered = emit("sort", (x,))[0]
     n, last = x.shape[-1], x.ndim - 1
     bad = any_of(emit("isnan", (x,)), axis=-1)
@@ -225,7 +229,8 @@ def quantile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
 def percentile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
                keepdims=False, *, weights=None, interpolation=None):  # fmt: skip
     """Percentiles over axes; q must be known while tracing."""
-    q = np.asarray(concrete(q, "percentile"), dtype=np.float64) / 100
+    q = concrete(q, "percentile")
+    q = q / 100 if np.isscalar(q) else np.asarray(q) / 100
     return quantile(as_var(a), q, axis, out, overwrite_input, method, keepdims,
                     weights=weights, interpolation=interpolation)  # fmt: skip
 

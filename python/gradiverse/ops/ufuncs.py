@@ -35,12 +35,12 @@ UNARY = {
     "sqrt": ("sqrt", "fc", "square root"),
     "reciprocal": ("reciprocal", "fc", "1 / x"),
     "exp": ("exp", "fc", "exponential"),
-    "exp2": ("exp2", "fc", "2 ** x"),
-    "expm1": ("expm1", "fc", "exp(x) - 1, accurate near 0"),
+    "exp2": ("exp2", "f", "2 ** x"),
+    "expm1": ("expm1", "f", "exp(x) - 1, accurate near 0"),
     "log": ("log", "fc", "natural logarithm"),
-    "log2": ("log2", "fc", "logarithm to base 2"),
-    "log10": ("log10", "fc", "logarithm to base 10"),
-    "log1p": ("log1p", "fc", "log(1 + x), accurate near 0"),
+    "log2": ("log2", "f", "logarithm to base 2"),
+    "log10": ("log10", "f", "logarithm to base 10"),
+    "log1p": ("log1p", "f", "log(1 + x), accurate near 0"),
     "sin": ("sin", "fc", "sine of an angle in radians"),
     "cos": ("cos", "fc", "cosine of an angle in radians"),
     "tan": ("tan", "fc", "tangent of an angle in radians"),
@@ -56,12 +56,53 @@ UNARY = {
     "floor": ("floor", "f", "largest integer not above x"),
     "ceil": ("ceil", "f", "smallest integer not below x"),
     "trunc": ("trunc", "f", "integer part, towards zero"),
-    "rint": ("rint", "fc", "nearest integer, halves to even"),
+    "rint": ("rint", "f", "nearest integer, halves to even"),
     "isfinite": ("isfinite", "fc", "is x neither infinite nor NaN"),
     "isnan": ("isnan", "fc", "is x NaN"),
     "isinf": ("isinf", "fc", "is x infinite"),
     "logical_not": ("logical_not", "b", "is x zero or False"),
     "conjugate": ("conj", "bifc", "complex conjugate"),
+}
+_LN2, _LN10 = 0.6931471805599453, 2.302585092994046
+
+
+def _parts(z):
+    return emit("real", (z,)), emit("imag", (z,))
+
+
+def _times(z, factor):
+    return emit("mul", (z, broadcast(lift(z.dtype.type(factor), like=z), z.shape)))
+
+
+def _complex_expm1(z):
+    """e^x cos y - 1 as expm1(x) cos y - 2 sin(y / 2)^2: accurate near zero."""
+    x, y = _parts(z)
+    half = emit("square", (emit("sin", (_times(y, 0.5),)),))
+    real = emit("mul", (emit("expm1", (x,)), emit("cos", (y,))))
+    real = emit("sub", (real, _times(half, 2)))
+    imag = emit("mul", (emit("exp", (x,)), emit("sin", (y,))))
+    return emit("complex", (real, imag))
+
+
+def _complex_log1p(z):
+    """log|1 + z| as log1p(x (2 + x) + y^2) / 2: accurate near zero."""
+    x, y = _parts(z)
+    one = fit_one(x)
+    above = emit("add", (x, one))
+    size = emit("mul", (x, emit("add", (above, one))))
+    size = emit("add", (size, emit("square", (y,))))
+    real = _times(emit("log1p", (size,)), 0.5)
+    return emit("complex", (real, emit("arctan2", (y, above))))
+
+
+# Operators without complex kernels as compositions.
+_COMPLEX = {
+    "exp2": lambda z: emit("exp", (_times(z, _LN2),)),
+    "log2": lambda z: _times(emit("log", (z,)), 1 / _LN2),
+    "log10": lambda z: _times(emit("log", (z,)), 1 / _LN10),
+    "expm1": _complex_expm1,
+    "log1p": _complex_log1p,
+    "rint": lambda z: emit("complex", tuple(emit("rint", (p,)) for p in _parts(z))),
 }
 # Integers are their own floor.
 _KEEPS_INTEGERS = {"floor", "ceil", "trunc", "rint"}
@@ -72,20 +113,20 @@ BINARY = {
     "divide": ("div", "fc", "x1 / x2"),
     "remainder": ("mod", "if", "x1 - floor(x1 / x2) * x2, with the sign of x2"),
     "floor_divide": ("floor_divide", "if", "floor(x1 / x2)"),
-    "maximum": ("maximum", "ifc", "the larger; NaN if either is"),
-    "minimum": ("minimum", "ifc", "the smaller; NaN if either is"),
-    "fmax": ("fmax", "ifc", "the larger; a NaN is ignored"),
-    "fmin": ("fmin", "ifc", "the smaller; a NaN is ignored"),
+    "maximum": ("maximum", "bif", "the larger; NaN if either is"),
+    "minimum": ("minimum", "bif", "the smaller; NaN if either is"),
+    "fmax": ("fmax", "f", "the larger; a NaN is ignored"),
+    "fmin": ("fmin", "f", "the smaller; a NaN is ignored"),
     "arctan2": ("arctan2", "f", "angle of the point (x2, x1) in (-pi, pi]"),
     "hypot": ("hypot", "f", "sqrt(x1**2 + x2**2) without overflow"),
     "logaddexp": ("logaddexp", "f", "log(exp(x1) + exp(x2))"),
     "logaddexp2": ("logaddexp2", "f", "log2(2**x1 + 2**x2)"),
     "equal": ("eq", "bifc", "x1 == x2"),
     "not_equal": ("ne", "bifc", "x1 != x2"),
-    "less": ("lt", "bifc", "x1 < x2"),
-    "less_equal": ("le", "bifc", "x1 <= x2"),
-    "greater": ("gt", "bifc", "x1 > x2"),
-    "greater_equal": ("ge", "bifc", "x1 >= x2"),
+    "less": ("lt", "bif", "x1 < x2"),
+    "less_equal": ("le", "bif", "x1 <= x2"),
+    "greater": ("gt", "bif", "x1 > x2"),
+    "greater_equal": ("ge", "bif", "x1 >= x2"),
     "logical_and": ("logical_and", "b", "x1 and x2"),
     "logical_or": ("logical_or", "b", "x1 or x2"),
     "logical_xor": ("logical_xor", "b", "exactly one of x1, x2"),
@@ -100,6 +141,7 @@ _ON_BOOL = {
     "fmin": "logical_and",
 }
 
+_ON_INTEGERS = {"fmax": "maximum", "fmin": "minimum"}
 _NUMBERS = frozenset((float, int))
 _NOTE = """
 
@@ -151,6 +193,10 @@ def _finish(function, name, doc):
     return function
 
 
+def _kind(*args):
+    return result_dtype(*args).kind
+
+
 def _offered(kinds, op):
     """The dtypes an operator takes as they are."""
     found = {d for d in CODES if d.kind in kinds}
@@ -170,8 +216,11 @@ def _unary(name, op, kinds, doc):
         if not is_traced(x):
             return original(x, out, **kwargs)
         refuse(name, {"out": out, **kwargs})
-        if keeps and as_var(x).dtype.kind in "bi":
-            return as_var(x)
+        x = as_var(x)
+        if keeps and x.dtype.kind in "bi":
+            return x
+        if name in _COMPLEX and x.dtype.kind == "c":
+            return _COMPLEX[name](x)
         return emit_strong(op, operands(name, (x,), kinds, kwargs.get("dtype")))
 
     return _finish(function, name, doc)
@@ -202,11 +251,14 @@ def _binary(name, op, kinds, doc):
         if not is_traced(x1, x2):
             return original(x1, x2, out, **kwargs)
         refuse(name, {"out": out, **kwargs})
+        x1, x2 = (as_var(x) if is_traced(x) else x for x in (x1, x2))
         dtype = kwargs.get("dtype")
-        if name in _ON_BOOL and dtype is None:
+        if name in _ON_BOOL and dtype is None and _kind(x1, x2) in "bi":
             x1, x2 = aligned((x1, x2))
             if x1.dtype is BOOL:
                 return emit(_ON_BOOL[name], (x1, x2))
+            if name in _ON_INTEGERS:
+                return emit(_ON_INTEGERS[name], (x1, x2))
         return emit_strong(op, operands(name, (x1, x2), kinds, dtype))
 
     return _finish(function, name, doc)
@@ -272,8 +324,9 @@ def float_power(x1, x2, /, out=None, **kwargs):
     return emit("pow", aligned((x1, x2), dtype))
 
 
+pow = power
 UFUNCS["power"] = power
 UFUNCS["float_power"] = float_power
 __all__ = [*UNARY, *BINARY]
 __all__ += ["abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "conj"]
-__all__ += ["float_power", "mod", "power", "true_divide"]
+__all__ += ["float_power", "mod", "pow", "power", "true_divide"]
