@@ -13,10 +13,10 @@ demo: ## build, then the excess-mortality study: figures and report in demo-outp
 	@tools/bootstrap dev
 	@$(BIN)/gradiverse mortality --output demo-output
 
-test: ## build, then the C tests and the Python tests
+test: ## build, then the C tests, the Python tests and the examples in docstrings
 	@tools/bootstrap dev
 	@$(BIN)/python tools/run_ctests.py
-	@$(BIN)/python -m pytest -q tests
+	@$(BIN)/python -m pytest -q --doctest-modules tests python/gradiverse
 
 dev: ## build the C extensions in place; incremental, safe to call concurrently
 	@tools/bootstrap dev
