@@ -82,6 +82,7 @@ static void graph_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     gv_graph_free(((PyGraph *)self)->g);
+    gv_free(((PyGraph *)self)->known);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -345,21 +346,96 @@ static PyObject *graph_depends(PyObject *self, PyObject *args)
     return result;
 }
 
-/* needed(outs, values): which values the outs depend on, or are. */
+/* know(values): their arrays are at hand; frontier() and needed() stop there. */
+static PyObject *graph_know(PyObject *self, PyObject *list)
+{
+    PyGraph *p = (PyGraph *)self;
+    vals v = { 0 };
+    if (!read_vals(p->g, list, &v, false)) return NULL;
+    bool ok = true;
+    if (p->cap_known < p->g->n_val) {
+        int cap = p->g->cap_val + 1;
+        bool *more = gv_alloc_zero((size_t)cap);
+        ok = more != NULL;
+        if (ok) {
+            if (p->known) memcpy(more, p->known, (size_t)p->cap_known);
+            gv_free(p->known);
+            p->known = more;
+            p->cap_known = cap;
+        }
+    }
+    for (int i = 0; ok && i < v.n; i++) p->known[v.v[i]] = true;
+    gv_free(v.v);
+    if (!ok) return gv_py_raise(GV_ERR_MEMORY);
+    Py_RETURN_NONE;
+}
+
+/* Values met on the way up from outs, known ones not passed: their list, and a flag for
+ * each value of the graph. Cost: the part of the graph that is visited. */
+static bool *sweep_up(const PyGraph *p, const vals *out, bool stop, gv_val **met, int *n_met)
+{
+    const gv_graph *g = p->g;
+    bool *seen = gv_alloc_zero((size_t)g->n_val + 1);
+    gv_val *list = gv_alloc(((size_t)g->n_val + (size_t)out->n + 1) * sizeof *list);
+    int n = 0;
+    for (int i = 0; seen && list && i < out->n; i++) {
+        if (!seen[out->v[i]]) list[n++] = out->v[i];
+        seen[out->v[i]] = true;
+    }
+    for (int at = 0; seen && list && at < n; at++) {
+        gv_val v = list[at];
+        if (stop && v < p->cap_known && p->known[v]) continue;
+        const gv_node *node = gv_graph_node(g, v);
+        for (int i = 0; i < node->nin; i++) {
+            if (seen[node->in[i]]) continue;
+            seen[node->in[i]] = true;
+            list[n++] = node->in[i];
+        }
+    }
+    if (!seen || !list) {
+        gv_free(seen), gv_free(list);
+        gv_py_raise(GV_ERR_MEMORY);
+        return NULL;
+    }
+    *met = list;
+    *n_met = n;
+    return seen;
+}
+
+/* needed(outs, values, stop=False): which values the outs depend on, or are; with stop,
+ * without passing through known values. */
 static PyObject *graph_needed(PyObject *self, PyObject *args)
 {
-    gv_graph *g = ((PyGraph *)self)->g;
+    PyGraph *p = (PyGraph *)self;
     PyObject *a, *b, *result = NULL;
+    int stop = 0, n;
     vals out = { 0 }, of = { 0 };
-    if (!PyArg_ParseTuple(args, "OO", &a, &b)) return NULL;
-    if (read_vals(g, a, &out, false) && read_vals(g, b, &of, false)) {
-        bool *need = gv_graph_needed(g, out.n, out.v, NULL);
-        result = need ? PyList_New(of.n) : gv_py_raise(GV_ERR_MEMORY);
+    if (!PyArg_ParseTuple(args, "OO|p", &a, &b, &stop)) return NULL;
+    if (read_vals(p->g, a, &out, false) && read_vals(p->g, b, &of, false)) {
+        gv_val *met = NULL;
+        bool *seen = sweep_up(p, &out, stop, &met, &n);
+        result = seen ? PyList_New(of.n) : NULL;
         for (int i = 0; result && i < of.n; i++)
-            PyList_SET_ITEM(result, i, Py_NewRef(need[of.v[i]] ? Py_True : Py_False));
-        gv_free(need);
+            PyList_SET_ITEM(result, i, Py_NewRef(seen[of.v[i]] ? Py_True : Py_False));
+        gv_free(seen), gv_free(met);
     }
     gv_free(out.v), gv_free(of.v);
+    return result;
+}
+
+/* frontier(outs): the known values from which the outs can be computed. */
+static PyObject *graph_frontier(PyObject *self, PyObject *outs)
+{
+    PyGraph *p = (PyGraph *)self;
+    vals out = { 0 };
+    if (!read_vals(p->g, outs, &out, false)) return NULL;
+    gv_val *met = NULL;
+    int n = 0, kept = 0;
+    bool *seen = sweep_up(p, &out, true, &met, &n);
+    for (int i = 0; seen && i < n; i++)
+        if (met[i] < p->cap_known && p->known[met[i]]) met[kept++] = met[i];
+    PyObject *result = seen ? list_of(met, kept) : NULL;
+    gv_free(seen), gv_free(met), gv_free(out.v);
     return result;
 }
 
@@ -447,7 +523,10 @@ static PyMethodDef graph_methods[] = {
     { "batch", graph_batch, METH_VARARGS, "batch(outs, placeholders, batched, n) -> (values, flags)" },
     { "substitute", graph_substitute, METH_VARARGS, "substitute(outs, olds, news) -> values" },
     { "depends", graph_depends, METH_VARARGS, "depends(outs, on) -> flags" },
-    { "needed", graph_needed, METH_VARARGS, "needed(outs, candidates) -> flags" },
+    { "know", graph_know, METH_O, "know(values): their arrays are at hand" },
+    { "needed", graph_needed, METH_VARARGS,
+      "needed(outs, values, stop=False) -> flags: outs depend on it" },
+    { "frontier", graph_frontier, METH_O, "frontier(outs) -> known values to start from" },
     { "func", (PyCFunction)(void (*)(void))graph_func, METH_VARARGS | METH_KEYWORDS,
       "func(inputs, outs, captured=None) -> (Func, captured)" },
     { "inline", graph_inline, METH_VARARGS, "inline(func, ins) -> values" },

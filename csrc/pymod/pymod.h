@@ -42,6 +42,8 @@ const void *gv_py_array_fast(PyObject *object, const gv_type *type);
 typedef struct {
     PyObject_HEAD
     gv_graph *g;
+    bool *known; /* per value: its array is at hand, sweeps stop here */
+    int cap_known;
 } PyGraph;
 
 typedef struct {

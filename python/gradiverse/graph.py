@@ -162,6 +162,7 @@ class Trace:
         array = native(array)
         vid = self.graph.input(array.dtype.name, array.shape)
         self.values[vid] = array
+        self.graph.know((vid,))
         self.sources.append(vid)
         return vid
 
@@ -202,6 +203,7 @@ class Trace:
     def _hidden(self, own):
         vid = self.graph.input(own.dtype.name, own.shape)
         self.values[vid] = own
+        self.graph.know((vid,))
         return vid
 
     def zeros(self, dtype, shape):
@@ -235,9 +237,7 @@ class Trace:
 
     def given(self, ids):
         """The known values that ids depend on: where a program begins."""
-        given = list(self.values)
-        needed = self.graph.needed(ids, given)
-        return [i for i, n in zip(given, needed, strict=True) if n]
+        return self.graph.frontier(ids)
 
     def missing(self, ids):
         """What the first placeholder without value stands for that ids depend on."""
@@ -271,13 +271,14 @@ class Trace:
                 if v.id not in self.values:
                     ids.append(v.id)
         self._live = live
-        needed = self.graph.needed([var.id], ids)
+        needed = self.graph.needed([var.id], ids, True)
         ids = {i for i, n in zip(ids, needed, strict=True) if n}
         ids.add(var.id)
         ids = sorted(i for i in ids if self.graph.type(i)[0] in DTYPES)
         for i, array in zip(ids, self.run(ids), strict=True):
             array.flags.writeable = False
             self.values[i] = array
+        self.graph.know(ids)
         return self.values[var.id]
 
     def independent(self, ids):
