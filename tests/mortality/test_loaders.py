@@ -232,6 +232,7 @@ def test_files_are_found(tmp_path, monkeypatch):
 
 def test_cache_is_checked(tmp_path, monkeypatch):
     """A cached download that changed since its first arrival is refused."""
+    monkeypatch.delenv("GRADIVERSE_DATA", raising=False)
     monkeypatch.setenv("GRADIVERSE_CACHE", str(tmp_path))
     file = write(
         tmp_path / "stmf.csv", "popcode,year,week,age,deaths\nA,2019,1,TOT,5\n"

@@ -24,7 +24,9 @@ def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("study")
     lines = []
     config = {"download": False, "compare": ["mean"]}
-    done = study.run(None, out, config, quick=True, say=lines.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GRADIVERSE_DATA", raising=False)
+        done = study.run(None, out, config, quick=True, say=lines.append)
     return done, out, lines
 
 

@@ -470,13 +470,13 @@ def _from_dates(out, source, notes):
         raise ValueError(f"{source}: a period ends before it starts")
     if (length == 7).all():
         middle = start + pd.Timedelta(days=3)
-        if (start.dt.weekday == 0).all():
+        if (start.dt.day_of_week == 0).all():
             iso = middle.dt.isocalendar()
             out["year"], out["week"] = iso["year"].astype(int), iso["week"].astype(int)
             notes.append("weeks from Monday: ISO years and weeks")
         else:
             out["year"] = middle.dt.year
-            out["week"] = (middle.dt.dayofyear - 1) // 7 + 1
+            out["week"] = (middle.dt.day_of_year - 1) // 7 + 1
             notes.append("weeks are numbered by the year that holds their fourth day")
         return out
     out["year"] = start.dt.year
