@@ -235,11 +235,11 @@ def test_trap_11_start_scale_and_collapse():
     rng = np.random.default_rng(3)
     rates = 100 + np.outer(rng.normal(size=5), np.linspace(1, 2, 12)) * 8
     rates += np.outer(rng.normal(size=5), np.sin(np.arange(12))) * 4
-    mean, S, value, vector = cgp.components(rates, 2)
+    mean, _, value, vector = cgp.components(rates, 2)
     mean_square = ((rates - mean) ** 2).mean(axis=0).sum()
     assert mean_square - value[:2].sum() < 0  # the trap is set
     a, ell, sigma, _ = cgp.fit_ml(
-        cgp.pca_kernel(value, vector, 2), 4 * S, 5, np.arange(12.0)
+        cgp.pca_kernel(value, vector, 2), rates - mean, np.arange(12.0)
     )
     assert np.isfinite([a, ell, sigma]).all() and min(a, ell, sigma) > 0
     model = cgp.CGPModel().fit(

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from .. import gp
 from .prediction import GaussianPrediction
 
 
 def condition(K, prior_mean, observed, values):
     """Mean and covariance of the rest of a normal vector, given some entries.
+
+    ``gradiverse.gp.condition`` with a remedy in the message of a singular kernel.
 
     Parameters
     ----------
@@ -17,21 +20,13 @@ def condition(K, prior_mean, observed, values):
     mean : (T - n,), cov : (T - n, T - n)
         Order of the remaining entries is kept.
     """
-    observed = np.asarray(observed, int)
-    rest = np.setdiff1d(np.arange(len(K)), observed)
-    if observed.size == 0:
-        return prior_mean[rest], K[np.ix_(rest, rest)]
     try:
-        chol = np.linalg.cholesky(K[np.ix_(observed, observed)])
-    except np.linalg.LinAlgError:
+        return gp.condition(K, prior_mean, np.asarray(observed, int), values)
+    except np.linalg.LinAlgError as error:
         raise ValueError(
             "the covariance of the given weeks is not positive definite; use a kernel "
-            "with a noise term (covariance='ml' or 'ppca')"
+            f"with a noise term (covariance='ml' or 'ppca'): {error}"
         ) from None
-    half = np.linalg.solve(chol, K[np.ix_(observed, rest)])
-    shift = np.linalg.solve(chol, values - prior_mean[observed])
-    cov = K[np.ix_(rest, rest)] - half.T @ half
-    return prior_mean[rest] + half.T @ shift, 0.5 * (cov + cov.T)
 
 
 class CellwiseModel:

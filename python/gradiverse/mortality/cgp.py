@@ -14,9 +14,14 @@ published: a sum over cells adds their variances.  ``errors="diagonal"`` also dr
 the covariance between weeks, which is what was published; ``"full"`` keeps it.
 """
 
+from functools import cache
+
 import numpy as np
 from scipy.optimize import minimize
 
+from ..compile import compile as compile_program
+from ..gp.likelihood import log_likelihood
+from ..grad import value_and_grad
 from ._common import CellwiseModel, condition, merge_given
 
 COVARIANCES = ("ml", "sample", "ppca", "sklearn")
@@ -46,28 +51,35 @@ def discarded_noise(value, n_years, k, convention):
     return value[k:].sum() / divisor
 
 
-def ml_objective(theta, base, scatter, n_years, square):
-    """Negative log likelihood (no constant) and its gradient in log (a, ℓ, σ).
+def negative_log_likelihood(theta, base, residual, square):
+    """-Σ_i log N(r_i; 0, base + a² exp(-(t-t')²/2ℓ²) + σ² I), traced or not.
 
-    ½ [N log|K| + tr(K⁻¹ S_c)], S_c the scatter matrix Σ (y-m)(y-m)ᵀ.
+    Parameters
+    ----------
+    theta : (3,) array, log (a, ℓ, σ)
+    base : (T, T) array, PCA part of the kernel
+    residual : (N, T) array, years minus their mean
+    square : (T, T) array, (t - t')²
     """
-    a2, l2, s2 = np.exp(2.0 * theta)
-    smooth = a2 * np.exp(-0.5 * square / l2)
-    K = base + smooth
-    K[np.diag_indices_from(K)] += s2
+    factor = np.exp(2.0 * theta)
+    smooth = factor[0] * np.exp(-0.5 * square / factor[1])
+    K = base + smooth + factor[2] * np.eye(base.shape[0])
+    return -np.sum(log_likelihood(K, residual))
+
+
+@cache
+def _objective():
+    """Value and gradient in theta as one compiled program of the engine."""
+    return compile_program(value_and_grad(negative_log_likelihood))
+
+
+def ml_objective(theta, base, residual, square):
+    """Negative log likelihood and its gradient; huge where K cannot be factored."""
     try:
-        chol = np.linalg.cholesky(K)
+        value, gradient = _objective()(theta, base, residual, square)
     except np.linalg.LinAlgError:
         return 1e25, np.zeros(3)
-    inverse = np.linalg.solve(chol, np.eye(len(K)))
-    inverse = inverse.T @ inverse
-    weighted = inverse @ scatter
-    value = n_years * np.log(np.diag(chol)).sum() + 0.5 * np.trace(weighted)
-    G = 0.5 * (n_years * inverse - weighted @ inverse)
-    by_a = 2.0 * np.sum(G * smooth)
-    by_l = np.sum(G * smooth * square) / l2
-    by_s = 2.0 * s2 * np.trace(G)
-    return value, np.array([by_a, by_l, by_s])
+    return float(value), np.asarray(gradient)
 
 
 # Starts of the optimiser: a and σ in units of the left-over standard deviation, ℓ in
@@ -76,13 +88,13 @@ def ml_objective(theta, base, scatter, n_years, square):
 STARTS = ((0.7, 3.0, 0.6), (0.7, 0.7, 0.5), (0.7, 1.5, 0.7), (0.7, 6.0, 0.7))
 
 
-def fit_ml(base, scatter, n_years, t, restarts=0):
+def fit_ml(base, residual, t, restarts=0):
     """(a, ℓ, σ) that maximise the likelihood, by gradient from 1 + restarts starts.
 
     Parameters
     ----------
     base : (T, T) PCA part of the kernel
-    scatter : (T, T) Σ (y - m)(y - m)ᵀ
+    residual : (N, T) years minus their mean
     t : (T,) period numbers
     restarts : int, 0-3
 
@@ -93,8 +105,10 @@ def fit_ml(base, scatter, n_years, t, restarts=0):
     square = (t[:, None] - t[None, :]) ** 2.0
     # One divisor for both terms: the difference is a sum of discarded eigenvalues and
     # cannot turn negative.
-    left = np.trace(scatter / max(n_years - 1, 1) - base) / len(t)
-    scale = np.sqrt(max(left, 0.05 * np.trace(scatter) / n_years / len(t), 1e-300))
+    n_years, T = residual.shape
+    square_sum = np.sum(residual**2)
+    left = (square_sum / max(n_years - 1, 1) - np.trace(base)) / T
+    scale = np.sqrt(max(left, 0.05 * square_sum / (n_years * T), 1e-300))
     floor = np.log(scale) - 9.0
     bounds = [
         (floor, floor + 14.0),
@@ -107,7 +121,7 @@ def fit_ml(base, scatter, n_years, t, restarts=0):
         found = minimize(
             ml_objective,
             start,
-            args=(base, scatter, n_years, square),
+            args=(base, residual, square),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -176,7 +190,7 @@ class CGPModel(CellwiseModel):
             kernel = S + np.diag(poisson)
         elif self.covariance == "ml":
             a, ell, sigma, _ = fit_ml(
-                base, S * (N - 1), N, self.weeks.astype(float), self.restarts
+                base, rates - mean, self.weeks.astype(float), self.restarts
             )
             gap = self.weeks[:, None] - self.weeks[None, :]
             kernel = base + a**2 * np.exp(-0.5 * (gap / ell) ** 2)
