@@ -11,6 +11,7 @@ from .base import Constant, Kernel, Product, Sum
 from .batch import fit_batch
 from .kronecker import Kronecker, KroneckerConditional, KroneckerNormal
 from .likelihood import log_likelihood, restricted_log_likelihood
+from .regression import GaussianProcess
 from .sample import PCA, PPCA, LedoitWolf, SampleCovariance, SklearnPCA, Table
 from .stationary import (
     Linear,
@@ -28,6 +29,7 @@ __all__ = [
     "PCA",
     "PPCA",
     "Constant",
+    "GaussianProcess",
     "InverseWishart",
     "Kernel",
     "Kronecker",

@@ -73,6 +73,11 @@ class Kernel:
         other.values = values
         return other
 
+    @property
+    def at_points_only(self):
+        """True where X must be plain numbers: a table is among the parts."""
+        return any(c.at_points_only for c in self.children())
+
     # --- evaluation --------------------------------------------------------------
     def __call__(self, X, X2=None):
         """Covariance matrix (n, n) of X, or the cross covariance (n, m) of X and X2."""

@@ -34,7 +34,7 @@ class Kronecker(Kernel):
     (6, 6)
     >>> normal = k.normal((np.arange(2), np.arange(3)), noise=0.5)
     >>> round(float(normal.variance(np.ones(6))), 6)
-    23.006867
+    21.857475
     """
 
     def __init__(self, *factors):

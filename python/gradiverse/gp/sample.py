@@ -66,6 +66,8 @@ class Table(Kernel):
             if len(np.unique(self.points)) != len(c):
                 raise ValueError("points must differ from each other")
 
+    at_points_only = True
+
     def positions(self, a):
         """Row of each point of a (n, 1)."""
         if type(a) is Var:

@@ -18,6 +18,7 @@ chapter 4.
 
 import numpy as np
 
+from ..graph import lift
 from ..var import Var
 from ._check import floating
 from .base import Kernel
@@ -233,6 +234,14 @@ class Linear(Kernel):
         return self.values["variance"] * np.sum(np.square(a - self.center), axis=1)
 
 
+def _diagonal_matrix(variance, n):
+    """variance times the identity; traced without a big constant."""
+    if type(variance) is not Var or n <= 64:
+        return variance * np.eye(n)
+    index = lift(np.arange(n), like=variance)
+    return np.where(index[:, None] == index[None, :], variance, 0.0)
+
+
 class White(Kernel):
     """Independent noise of each observation: v on the diagonal of k(X) only.
 
@@ -250,7 +259,7 @@ class White(Kernel):
 
     def matrix(self, a, b, same):
         if same:
-            return self.values["variance"] * np.eye(a.shape[0])
+            return _diagonal_matrix(self.values["variance"], a.shape[0])
         return np.zeros((a.shape[0], b.shape[0]))
 
     def diagonal(self, a, white):
