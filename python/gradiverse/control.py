@@ -38,7 +38,7 @@ def _branch(scope, f, fresh, what):
 
 
 def cond(pred, f, g, *args):
-    """f(*args) where pred is true, else g(*args).
+    """``f(*args)`` where pred is true, else ``g(*args)``.
 
     In compiled code, and in bodies of scan, while_loop and vmap, both branches are
     traced and one is run. Where the condition is known only that branch is called.
