@@ -106,6 +106,10 @@ def test_economist_layouts(tmp_path):
     d = mortality.load_economist(write(tmp_path / "c.csv", text))
     assert d.unit.tolist() == ["Chile"] and d.deaths.tolist() == [2100]
     assert "days" not in d
+    iran = text + "Iran,Iran,0,2019-12-30,2020-01-05,7,2020,1,8e7,7917.9,0,7000\n"
+    d = mortality.load_economist(write(tmp_path / "f.csv", iran))
+    assert d.deaths.tolist() == [2100, 7918]
+    assert "1 fractional counts are rounded (Iran)" in d.attrs["notes"][0]
     month = text.replace(",week,", ",month,") + (
         "Chile,Chile,0,2020-02-01,2020-02-29,29,2020,2,19000000,8000,0,7000\n"
     )

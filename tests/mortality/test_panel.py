@@ -238,6 +238,20 @@ def test_absent_age_rows_are_zeros():
     assert _panel.build(data).counts[0, 0].tolist() == [2, 1, 2]
 
 
+def test_unknown_ages_are_left_out_by_age_only():
+    rows = [
+        ("a", age, y, w, n)
+        for age, n in (("0", 5), ("80", 9), ("UNK", 1))
+        for y in (2018, 2019)
+        for w in (1, 2)
+    ]
+    data = pd.DataFrame(rows, columns=["unit", "age", "year", "week", "deaths"])
+    apart = _panel.build(data, by_age=True)
+    assert [a for _, a in apart.cells] == ["0", "80"]
+    assert any("4 deaths of unknown age" in n for n in apart.notes)
+    assert (_panel.build(data).counts == 15).all()
+
+
 def test_empty_counts_are_absent(table):
     history, _ = split(table)
     history = history.astype({"deaths": float})

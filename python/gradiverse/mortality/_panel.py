@@ -120,7 +120,22 @@ def _clean(frame, name, by_age, notes):
         table = _drop_totals(table, "sex", False, name, notes)
     if "age" in columns:
         table = _drop_totals(table, "age", by_age, name, notes)
+        if by_age:
+            table = _drop_unknown(table, name, notes)
     return table
+
+
+def _drop_unknown(table, name, notes):
+    """Rows of unknown age left out, and their deaths counted in a note."""
+    word = table["age"].astype(str).str.strip().str.lower()
+    unknown = word.isin(("unk", "unknown", "n.d.")).to_numpy()
+    if not unknown.any():
+        return table
+    lost = table.loc[unknown, "deaths"].sum()
+    notes.append(
+        f"{name}: {lost:,.0f} deaths of unknown age belong to no age and are left out."
+    )
+    return table[~unknown]
 
 
 def build(frame, by_age=False, name="history", weeks=None):

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..compile import compile as compile_program
-from ..gp.likelihood import log_likelihood
+from ..gp import log_likelihood
 from ..grad import value_and_grad
 from ._common import CellwiseModel, condition, merge_given
 

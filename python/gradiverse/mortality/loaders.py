@@ -283,11 +283,17 @@ def load_economist(path=None):
         days = _whole(table, "days", file)
         if days.nunique() > 1:
             out["days"] = days
-    out["deaths"] = _number(table, "total_deaths", file)
+    notes = []
+    deaths = _number(table, "total_deaths", file)
+    fraction = (deaths - deaths.round()).abs() > 1e-9
+    if fraction.any():
+        names = ", ".join(sorted(set(unit[fraction])))
+        notes.append(f"{int(fraction.sum())} fractional counts are rounded ({names})")
+    out["deaths"] = deaths.round()
     for column in ("population", "covid_deaths"):
         if column in table:
             out[column] = _number(table, column, file)
-    return _tidy(out, file)
+    return _tidy(out, file, notes)
 
 
 def load_cdc(path=None, states_only=False):
