@@ -508,6 +508,12 @@ def test_bad_arguments_are_named(small):
         model.predict(now, np.full(now.shape, 7.0), 2015, np.ones(26, bool))
     with pytest.raises(ValueError, match="no counts"):
         fitted(np.full((2, 3, 26), np.nan), np.arange(3))
+    counts = model.top.panel.counts.copy()
+    counts[3] = np.nan
+    with pytest.raises(ValueError, match="unit 'u03' has no week of history"):
+        fitted(counts, model.top.panel.years).predict(
+            now, np.full(now.shape, 7.0), 2015, WEEKS <= 8
+        )
     p = model.predict(now, np.full(now.shape, 7.0), 2015, WEEKS <= 8)
     with pytest.raises(ValueError, match="weights have shape"):
         p.variance(np.ones(5))

@@ -112,7 +112,7 @@ class CellLaw:
         full = (flat @ flat.T).reshape(C, W, C, W)
         full *= self.correlation.matrix()[:, None, :, None]
         full = full.reshape(C * W, C * W)
-        full[np.diag_indices(C * W)] += self.noise.ravel()
+        full.flat[:: C * W + 1] += self.noise.ravel()
         return full
 
     def draw(self, n, g, rng):
@@ -163,16 +163,23 @@ class SplitLaw:
 
     def dense(self):
         C, W = self.part.shape
-        same = (self.unit[:, None] == self.unit[None]).astype(float)
-        blocks = self.contrast.dense().reshape(C, W, C, W)
-        unit_sum = np.einsum("ij,jwkx->iwkx", same, blocks, optimize=True)
-        blocks = blocks - self.part[:, :, None, None] * unit_sum
-        unit_sum = np.einsum("iwkx,kj->iwjx", blocks, same, optimize=True)
-        blocks = blocks - unit_sum * self.part
-        U = len(self.top.noise)
-        top = self.top.dense().reshape(U, W, U, W)[self.unit][:, :, self.unit]
-        blocks += top * self.part[:, :, None, None] * self.part
-        return blocks.reshape(C * W, C * W)
+        full = self.contrast.dense().reshape(C, W, C, W)
+        rows = [np.flatnonzero(self.unit == u) for u in range(len(self.top.noise))]
+        for mine in rows:
+            total = full[mine].sum(axis=0)
+            for i in mine:
+                full[i] -= self.part[i][:, None, None] * total
+        for mine in rows:
+            total = full[:, :, mine].sum(axis=2)
+            full[:, :, mine] -= self.part[mine] * total[:, :, None]
+        U = len(rows)
+        top = self.top.dense().reshape(U, W, U, W)
+        for u, mine in enumerate(rows):
+            for i in mine:
+                full[i] += self.part[i][:, None, None] * (
+                    top[u][:, self.unit] * self.part
+                )
+        return full.reshape(C * W, C * W)
 
     def draw(self, n, g, rng):
         total = self.top.draw(n, g, rng)
@@ -243,7 +250,9 @@ class Prediction:
     def covariance(self):
         """(n, n) covariance of all predicted cells, deaths^2."""
         full = self.law.dense()
-        return 0.5 * (full + full.T)
+        full += full.T.copy()
+        full *= 0.5
+        return full
 
     def sample(self, n, rng):
         """(n, cells x weeks) draws of deaths minus mean; rng a seed or Generator."""

@@ -85,6 +85,7 @@ class KernelForm:
     def __init__(self, time, year, week, phase=0.0):
         self.time = np.asarray(time, float)
         year, week = np.asarray(year), np.asarray(week)
+        self._last = None
         self.lag = np.abs(self.time[:, None] - self.time[None])
         centred = self.time - self.time.mean()
         self.slope = np.outer(centred, centred)
@@ -103,7 +104,12 @@ class KernelForm:
         )
 
     def _terms(self, theta):
-        """Each term of the covariance, dict of (n, n), and what derivatives share."""
+        """Each term of the covariance, dict of (n, n), and what derivatives share.
+
+        The last evaluation is kept: a likelihood asks twice for the same parameters.
+        """
+        if self._last is not None and np.array_equal(self._last[0], theta):
+            return self._last[1]
         var = {k: np.exp(2.0 * theta[INDEX[k]]) for k in AMPLITUDES}
         scale = {
             k: np.exp(-theta[INDEX[k]])
@@ -123,7 +129,8 @@ class KernelForm:
             "epidemic": envelope * (1.0 + x + x**2 / 3.0),
             "short": var["short"] * np.exp(-lag),
         }
-        return terms, (x, envelope, chord, lag)
+        self._last = np.array(theta), (terms, (x, envelope, chord, lag))
+        return self._last[1]
 
     def matrix(self, theta):
         """(n, n) covariance without white part and count noise."""

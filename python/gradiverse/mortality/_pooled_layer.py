@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..gp import condition
 from ._pooled_calibrate import Calibration
 from ._pooled_joint import CellLaw, Correlation
 from ._pooled_kernel import KernelForm, dispersion, white_variance
@@ -22,17 +23,9 @@ def _condition(K, mean, observed, values):
     -------
     (B, T - n), (B, T - n, T - n); the rest keeps its order.
     """
-    rest = np.setdiff1d(np.arange(K.shape[-1]), observed)
-    cov, out = K[:, rest[:, None], rest], mean[:, rest]
     if len(observed) == 0:
-        return out, cov
-    cross = K[:, observed[:, None], rest]
-    shift = (values - mean[:, observed])[..., None]
-    L = np.linalg.cholesky(K[:, observed[:, None], observed])
-    half = np.linalg.solve(L, np.concatenate([cross, shift], axis=2))
-    left = np.swapaxes(half[..., :-1], 1, 2)
-    cov = cov - left @ half[..., :-1]
-    return out + (left @ half[..., -1:])[..., 0], 0.5 * (cov + np.swapaxes(cov, 1, 2))
+        return mean, K
+    return condition(K, mean, observed, values)
 
 
 def _patterns(ok):

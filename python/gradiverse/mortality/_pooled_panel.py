@@ -10,6 +10,9 @@ PRIOR_COUNT = 0.5
 PRIOR_COUNT_TYPICAL = 2.0
 LONGEST_BLOCK = 6
 MOST_PATTERNS = 4
+LEAST_SHARE = 0.08
+CHUNKS = (1, 2, 4, 8, 16)
+MOST_CHUNKS = 6
 
 
 def period_offsets(days, weeks):
@@ -97,7 +100,8 @@ class RelativePanel:
                 low = base[mine].sum(axis=0)
                 high = rate[mine].sum(axis=0)
                 shape = np.where(low > 0, high / np.maximum(low, 1e-9), 1.0)
-                shape = np.maximum(shape / shape.mean(), LEAST_SHAPE)
+                mean = shape.mean() if shape.any() else 1.0
+                shape = np.maximum(shape / mean, LEAST_SHAPE)
                 self.shape[mine] = shape
 
     def _find_phase(self):
@@ -118,8 +122,9 @@ class RelativePanel:
         """Blocks of cells with one time grid, for learning.
 
         Long histories are cut into runs of at most LONGEST_BLOCK years.  Inside a run
-        the most common patterns of observed weeks become blocks; a cell joins a pattern
-        that it covers and its surplus weeks are left out.
+        the common patterns of observed weeks become blocks; a cell joins a pattern
+        that it covers and its surplus weeks are left out.  Few cells of a rare pattern
+        are not learned from (their block would cost as much as a large one).
         """
         W = len(self.weeks)
         out = []
@@ -151,22 +156,32 @@ class RelativePanel:
 
 
 def _patterns(ok, least):
-    """(members, mask) of the most common patterns of observed entries."""
+    """(members, mask) of the common patterns of observed entries; least: entries.
+
+    A pattern needs LEAST_SHARE of all entries.  Cells that fit none are taken by the
+    number (of CHUNKS) that keeps most of what they have in common.
+    """
     masks, inverse = np.unique(ok, axis=0, return_inverse=True)
     inverse = inverse.ravel()
     size = np.bincount(inverse, minlength=len(masks)) * masks.sum(axis=1)
-    free = np.ones(len(ok), bool)
-    found = 0
-    for p in np.argsort(-size, kind="stable"):
+    usable = ok.sum(axis=1) >= least
+    free = usable.copy()
+    for p in np.argsort(-size, kind="stable")[:MOST_PATTERNS]:
         mask = masks[p]
-        if mask.sum() < least:
+        if mask.sum() < least or size[p] < LEAST_SHARE * size.sum():
             continue
         covers = (ok >= mask).all(axis=1) & (ok.sum(axis=1) <= 1.3 * mask.sum())
         members = np.flatnonzero(free & covers)
-        if len(members) == 0:
-            continue
-        free[members] = False
-        yield members, mask
-        found += 1
-        if found == MOST_PATTERNS:
-            return
+        if len(members):
+            free[members] = False
+            yield members, mask
+    rest = np.flatnonzero(free)
+    if len(rest) < 0.2 * usable.sum():
+        return
+    rest = rest[np.argsort(-ok[rest].sum(axis=1), kind="stable")]
+    size = max(CHUNKS, key=lambda n: n * ok[rest[:n]].all(axis=0).sum())
+    for begin in range(0, min(len(rest), size * MOST_CHUNKS), size):
+        members = np.sort(rest[begin : begin + size])
+        mask = ok[members].all(axis=0)
+        if mask.sum() >= least:
+            yield members, mask

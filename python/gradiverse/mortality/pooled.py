@@ -129,11 +129,12 @@ class PooledModel:
         if self.parts is not None:
             self.parameters_["parts"] = describe(self.parts.theta)
         seen = np.isfinite(panel.counts).any(axis=2).sum(axis=1)
-        if seen.min() < 2:
+        if (seen == 1).any():
             self.notes.append(
-                f"{int((seen < 2).sum())} unit(s) have a single year of history: their "
+                f"{int((seen == 1).sum())} unit(s) have a single year of history: their "
                 "slope, season and level lean on the other units and on weak priors."
             )
+        self._unknown = seen == 0
         south = int((panel.phase > 0).sum())
         if south:
             self.notes.append(
@@ -169,6 +170,12 @@ class PooledModel:
             )
         if given.all():
             raise ValueError("every week is given: there is nothing left to predict")
+        lacks = self._unknown[self.unit[cells]]
+        if lacks.any():
+            raise ValueError(
+                f"unit {self.cells[cells[np.argmax(lacks)]][0]!r} has no week of history "
+                "that all its ages report; give at least one earlier year or leave it out"
+            )
         first = int(np.flatnonzero(given)[-1]) + 1 if given.any() else 0
         days = np.broadcast_to(np.asarray(days_now, float), now.shape)
         days = np.where(np.isfinite(days) & (days > 0), days, self._usual_days(cells))
