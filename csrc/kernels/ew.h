@@ -60,14 +60,14 @@ typedef void (*gv_ew_kernel)(int64_t n, const void *const *in, void *out);
     X(FLOOR, 1, SAME, "F")                     \
     X(CEIL, 1, SAME, "F")                      \
     X(TRUNC, 1, SAME, "F")                     \
-    X(RINT, 1, SAME, "F")                      \
+    X(RINT, 1, SAME, "FC")                     \
     X(EXP, 1, SAME, "FC")                      \
-    X(EXP2, 1, SAME, "F")                      \
-    X(EXPM1, 1, SAME, "F")                     \
+    X(EXP2, 1, SAME, "FC")                     \
+    X(EXPM1, 1, SAME, "FC")                    \
     X(LOG, 1, SAME, "FC")                      \
-    X(LOG2, 1, SAME, "F")                      \
-    X(LOG10, 1, SAME, "F")                     \
-    X(LOG1P, 1, SAME, "F")                     \
+    X(LOG2, 1, SAME, "FC")                     \
+    X(LOG10, 1, SAME, "FC")                    \
+    X(LOG1P, 1, SAME, "FC")                    \
     X(SIN, 1, SAME, "FC")                      \
     X(COS, 1, SAME, "FC")                      \
     X(TAN, 1, SAME, "FC")                      \

@@ -31,8 +31,7 @@
     GV_ELEMENTWISE(name, code, SIG1, doc, samples, GV_INPLACE, .vjp = name##_vjp,  \
                    .flops = cost)
 #define ONE "x[3]; x[7,5]; r[0]; r[]"
-#define REAL_ONE "r[3]; r[7,5]; r[0]; r[]"
-#define POSITIVE "p[3]; p[7,5]; r[0]; p[]"
+#define NEAR_ONE "p[3]; c{0.5,2}[7,5]; p[7,5]; r[0]; p[]"
 
 #define PLUS(v, t) gv_emit_shift(g, v, t)
 #define TIMES(v, t) gv_emit_scale(g, v, t)
@@ -46,13 +45,12 @@ INVERSE_DERIVATIVE(log2, TIMES(x, LN2))
 INVERSE_DERIVATIVE(log10, TIMES(x, LN10))
 INVERSE_DERIVATIVE(log1p, PLUS(x, 1))
 FUNCTION(exp, EXP, "Exponential e^x.", ONE, 0.6);
-FUNCTION(exp2, EXP2, "2^x.", REAL_ONE, 0.6);
-FUNCTION(expm1, EXPM1, "e^x - 1, accurate for small x.", REAL_ONE, 0.8);
-FUNCTION(log, LOG, "Natural logarithm; principal branch for complex x.",
-         "p[3]; c{0.5,2}[7,5]; r[0]; p[]", 0.8);
-FUNCTION(log2, LOG2, "Logarithm to base 2.", POSITIVE, 0.8);
-FUNCTION(log10, LOG10, "Logarithm to base 10.", POSITIVE, 0.8);
-FUNCTION(log1p, LOG1P, "log(1 + x), accurate for small x.", POSITIVE, 0.8);
+FUNCTION(exp2, EXP2, "2^x.", ONE, 0.6);
+FUNCTION(expm1, EXPM1, "e^x - 1, accurate for small x.", ONE, 0.8);
+FUNCTION(log, LOG, "Natural logarithm; principal branch for complex x.", NEAR_ONE, 0.8);
+FUNCTION(log2, LOG2, "Logarithm to base 2.", NEAR_ONE, 0.8);
+FUNCTION(log10, LOG10, "Logarithm to base 10.", NEAR_ONE, 0.8);
+FUNCTION(log1p, LOG1P, "log(1 + x), accurate for small x.", NEAR_ONE, 0.8);
 
 /* --- trigonometric ----------------------------------------------------------------*/
 static gv_val one_minus_square(gv_graph *g, gv_val x)

@@ -102,10 +102,12 @@ static gv_status fold_in_infer(gv_infer *inf)
     gv_shape batch = inf->in[0].shape;
     batch.dim[--batch.ndim] = 0;
     char text[160];
-    if (inf->in[1].dtype != GV_I64 || !gv_shape_equal(&inf->in[1].shape, &batch))
+    if (inf->in[1].dtype != GV_I64)
+        return gv_fail(GV_ERR_TYPE, "random_fold_in: the number has dtype %s, int64 needed",
+                       gv_dtype_name(inf->in[1].dtype));
+    if (!gv_shape_equal(&inf->in[1].shape, &batch))
         return gv_fail(GV_ERR_VALUE,
-                       "random_fold_in: the number must be int64 with one entry per key, "
-                       "got %s",
+                       "random_fold_in: one number per key is needed, got %s",
                        gv_type_format(&inf->in[1], text, sizeof text));
     inf->out[0] = inf->in[0];
     return GV_OK;

@@ -43,7 +43,7 @@ def _blocks(key, stream, number):
 
 def _words(key, n, wide):
     """The first n words of 32 or 64 bits of a key, in the order of the tiles."""
-    tiles = -(-n // 16) if wide else -(-n // 32)
+    tiles = max(1, -(-n // 16) if wide else -(-n // 32))
     key, stream = (int(k) % 2**64 for k in key)
     w = _blocks(key, stream, np.arange(8 * tiles, dtype=np.uint64))
     w = w.reshape(tiles, 8, 2, 2).transpose(0, 2, 1, 3)  # tile, half, block, word
