@@ -7,6 +7,7 @@ the largest share of positive swabs; the ship anchor turns the death rate of a f
 tested group (Diamond Princess) into an infected fraction.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,13 +38,14 @@ def fieller(a, b, sd_a, sd_b, cov=0.0, level=0.95):
     >>> round(ratio, 2), round(low, 3), round(high, 3)
     (2.0, 1.804, 2.196)
     """
-    z2 = norm.ppf(0.5 + 0.5 * level) ** 2
+    z2 = float(norm.ppf(0.5 + 0.5 * level)) ** 2
     qa, qb, qc = b * b - z2 * sd_b**2, a * b - z2 * cov, a * a - z2 * sd_a**2
     ratio = a / b if b != 0 else np.nan
     root = qb * qb - qa * qc
     if qa <= 0 or root < 0:
         return ratio, -np.inf, np.inf
-    return ratio, (qb - np.sqrt(root)) / qa, (qb + np.sqrt(root)) / qa
+    root = math.sqrt(root)
+    return ratio, (qb - root) / qa, (qb + root) / qa
 
 
 def poisson_interval(count, level=0.95):
@@ -267,7 +269,7 @@ def ship_anchor(pfr_70, pfr_80, deaths=SHIP_DEATHS, infected=SHIP_INFECTED, leve
     >>> [round(100 * v, 1) for v in ship_anchor(0.0066, 0.0186)]
     [26.1, 14.6, 52.3]
     """
-    rate = SHIP_WEIGHTS @ np.array([pfr_70, pfr_80])
+    rate = float(SHIP_WEIGHTS @ np.array([pfr_70, pfr_80]))
     low, high = poisson_interval(deaths, level)
     return rate * infected / deaths, rate * infected / high, rate * infected / low
 

@@ -246,7 +246,7 @@ def student_t_logpdf(x, df, loc=0.0, scale=1.0):
     >>> import numpy as np
     >>> from gradiverse import ops
     >>> round(float(ops.student_t_logpdf(0.5, 3.0)), 6)
-    -1.160939
+    -1.160974
     """
     z = u.divide(u.subtract(x, loc), scale)
     half = u.multiply(0.5, u.add(df, 1.0))
