@@ -96,7 +96,16 @@ def _kind_of(a):
 
 def result_dtype(*args):
     """NumPy 2's result type, Python scalars and weak traced values weak."""
-    return native_dtype(np.result_type(*map(_kind_of, args)))
+    return _promoted(*map(_kind_of, args))
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _promoted(*kinds):
+    return native_dtype(np.result_type(*kinds))
+
+
+#: np.broadcast_shapes of shapes seen before, at once
+common_shape = functools.lru_cache(maxsize=4096)(np.broadcast_shapes)
 
 
 def array_dtype(*args):
@@ -164,7 +173,7 @@ def aligned(args, dtype=None):
     if dtype is None:
         dtype = result_dtype(*args)
     like = first_var(*args)
-    shape = np.broadcast_shapes(*map(shape_of, args))
+    shape = common_shape(*map(shape_of, args))
     return [fit(a, dtype, shape, like) for a in args]
 
 

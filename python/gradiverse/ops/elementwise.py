@@ -10,6 +10,7 @@ from ._core import (
     as_var,
     broadcast,
     cast,
+    common_shape,
     constant,
     emit,
     evaluate,
@@ -315,7 +316,7 @@ def where(condition, x=None, y=None, /):
     if isinstance(y, (list, tuple)):
         y = as_var(y, like)
     dtype = result_dtype(x, y)
-    shape = np.broadcast_shapes(*map(shape_of, (condition, x, y)))
+    shape = common_shape(*map(shape_of, (condition, x, y)))
     if not is_traced(condition):
         condition = np.asarray(condition).astype(bool)
     chosen = fit(condition, BOOL, shape, like)

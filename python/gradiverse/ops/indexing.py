@@ -20,6 +20,7 @@ from ._core import (
     axis_index,
     broadcast,
     cast,
+    common_shape,
     constant,
     emit,
     evaluate,
@@ -187,7 +188,7 @@ class _Plan:
         """Flat positions over the axes of the arrays: plain if all of them are."""
         axes = sorted(self.arrays)
         lengths = [self.shape[a] for a in axes]
-        shape = np.broadcast_shapes(*(self.arrays[a].shape for a in axes))
+        shape = common_shape(*(self.arrays[a].shape for a in axes))
         traced = first_var(*self.arrays.values()) is not None
         flat = None
         for a, n in zip(axes, lengths, strict=True):
@@ -287,7 +288,7 @@ def take_along_axis(arr, indices, axis=-1):
     axis = axis_index(axis, arr.ndim)
     arr, back = move_last(arr, axis)
     indices, _ = move_last(indices, axis)
-    lead = np.broadcast_shapes(arr.shape[:-1], indices.shape[:-1])
+    lead = common_shape(arr.shape[:-1], indices.shape[:-1])
     n = arr.shape[-1]
     arr = broadcast(arr, (*lead, n))
     indices = broadcast(indices, (*lead, indices.shape[-1]))

@@ -14,6 +14,7 @@ from ._core import (
     axis_tuple,
     broadcast,
     cast,
+    common_shape,
     constant,
     emit,
     first_var,
@@ -134,7 +135,7 @@ def solve(a, b):
     n = a.shape[-1]
     if b.shape[-2] != n:
         raise ValueError(f"solve: a is {n} x {n}, b has {b.shape[-2]} rows")
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = common_shape(a.shape[:-2], b.shape[:-2])
     a, b = broadcast(a, (*lead, n, n)), broadcast(b, (*lead, *b.shape[-2:]))
     x = emit("solve", (a, b), trans=0)
     return reshaped(x, x.shape[:-1]) if vector else x
@@ -562,7 +563,7 @@ def solve_triangular(a, b, lower=False, trans=0):
     n = a.shape[-1]
     if b.shape[-2] != n:
         raise ValueError(f"solve_triangular: a is {n} x {n}, b has {b.shape[-2]} rows")
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = common_shape(a.shape[:-2], b.shape[:-2])
     a, b = broadcast(a, (*lead, n, n)), broadcast(b, (*lead, *b.shape[-2:]))
     x = emit("trisolve", (a, b), lower=int(lower), trans=trans, unit=0)
     return reshaped(x, x.shape[:-1]) if vector else x

@@ -22,6 +22,7 @@ from ._core import (
     broadcast,
     cast,
     check_dtype,
+    common_shape,
     emit,
     first_var,
     fit,
@@ -92,7 +93,7 @@ def matmul(x1, x2, /, out=None, **kwargs):
         y = product(reshaped(a, (math.prod(lead_a) * m, k)), b)
         y = reshaped(y, (*lead_a, m, n))
     else:
-        lead = np.broadcast_shapes(tuple(lead_a), tuple(lead_b))
+        lead = common_shape(tuple(lead_a), tuple(lead_b))
         y = product(broadcast(a, (*lead, m, k)), broadcast(b, (*lead, k, n)))
     if vector_a or vector_b:
         *lead, m, n = y.shape

@@ -16,13 +16,17 @@ from ._core import (
     broadcast,
     cast,
     check_dtype,
+    common_shape,
     emit,
     emit_strong,
     find_numpy,
+    first_var,
+    fit,
     inexact,
     is_traced,
     lift,
     result_dtype,
+    shape_of,
 )
 
 # name: (operator, kinds of dtype it takes as they are, doc). Other dtypes are cast
@@ -193,10 +197,6 @@ def _finish(function, name, doc):
     return function
 
 
-def _kind(*args):
-    return result_dtype(*args).kind
-
-
 def _offered(kinds, op):
     """The dtypes an operator takes as they are."""
     found = {d for d in CODES if d.kind in kinds}
@@ -214,7 +214,9 @@ def _unary(name, op, kinds, doc):
             y.weak = False
             return y
         if not is_traced(x):
-            return original(x, out, **kwargs)
+            if out is not None:
+                kwargs["out"] = out
+            return original(x, **kwargs)
         refuse(name, {"out": out, **kwargs})
         x = as_var(x)
         if keeps and x.dtype.kind in "bi":
@@ -249,16 +251,28 @@ def _binary(name, op, kinds, doc):
                     c = lift(dtype.type(x1), like=x2)
                     return emit(op, (broadcast(c, x2.shape), x2))
         if not is_traced(x1, x2):
-            return original(x1, x2, out, **kwargs)
-        refuse(name, {"out": out, **kwargs})
-        x1, x2 = (as_var(x) if is_traced(x) else x for x in (x1, x2))
-        dtype = kwargs.get("dtype")
-        if name in _ON_BOOL and dtype is None and _kind(x1, x2) in "bi":
-            x1, x2 = aligned((x1, x2))
-            if x1.dtype is BOOL:
-                return emit(_ON_BOOL[name], (x1, x2))
-            if name in _ON_INTEGERS:
-                return emit(_ON_INTEGERS[name], (x1, x2))
+            if out is not None:
+                kwargs["out"] = out
+            return original(x1, x2, **kwargs)
+        if out is None and not kwargs:
+            dtype = None
+        else:
+            refuse(name, {"out": out, **kwargs})
+            dtype = kwargs.get("dtype")
+        if isinstance(x1, (list, tuple)) or isinstance(x2, (list, tuple)):
+            like = first_var(x1, x2)
+            x1, x2 = as_var(x1, like), as_var(x2, like)
+        if dtype is None:
+            dtype = result_dtype(x1, x2)
+            if dtype in offered:
+                like = x1 if isinstance(x1, Var) else x2
+                shape = common_shape(shape_of(x1), shape_of(x2))
+                x1, x2 = fit(x1, dtype, shape, like), fit(x2, dtype, shape, like)
+                return emit_strong(op, (x1, x2))
+            if dtype.kind == "b" and name in _ON_BOOL:
+                return emit(_ON_BOOL[name], aligned((x1, x2)))
+            if dtype.kind in "bi" and name in _ON_INTEGERS:
+                return emit(_ON_INTEGERS[name], aligned((x1, x2)))
         return emit_strong(op, operands(name, (x1, x2), kinds, dtype))
 
     return _finish(function, name, doc)
