@@ -1,6 +1,9 @@
 """Where the user is: the first frame outside the package."""
 
+import itertools
+import linecache
 import os
+import re
 import sys
 
 _ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -42,3 +45,41 @@ def user_line(skip=1):
             return found
         frame = frame.f_back
     return ""
+
+
+_DOTTED = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\(")
+_math_calls = {}  # (code object, instruction) -> name of the function of `math`, or ""
+
+
+def math_call(frame):
+    """The function of the math module that a frame is calling, "" if it is not one.
+
+    Looks at the source of the call in progress (Python 3.11 and later know where it
+    is); "" where the source is not at hand.
+    """
+    key = frame.f_code, frame.f_lasti
+    found = _math_calls.get(key)
+    if found is None:
+        if len(_math_calls) > 20_000:
+            _math_calls.clear()
+        found = _math_calls[key] = _find_math_call(frame)
+    return found
+
+
+def _find_math_call(frame):
+    code = frame.f_code
+    if not hasattr(code, "co_positions"):
+        return ""
+    at = next(itertools.islice(code.co_positions(), frame.f_lasti // 2, None), None)
+    if at is None or None in at:
+        return ""
+    line = linecache.getline(code.co_filename, at[0], frame.f_globals)
+    call = _DOTTED.match(line.encode()[at[2] :].decode(errors="replace"))
+    if call is None:
+        return ""
+    first, *rest = call.group(1).split(".")
+    spaces = frame.f_locals, frame.f_globals
+    obj = next((s[first] for s in spaces if first in s), None)
+    for name in rest:
+        obj = obj.__dict__.get(name) if type(obj) is type(sys) else None
+    return call.group(1) if getattr(obj, "__module__", "") == "math" else ""

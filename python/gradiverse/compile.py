@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from . import _core
+from . import _core, config
 from . import graph as _graph
 from ._scope import Outputs, Scope, as_leaf, is_array, scalars
 from .graph import native, native_dtype
@@ -241,7 +241,8 @@ class Compiled(_core.Dispatch):
 
     def _entry(self, args, kwargs):
         call = _Call(args, kwargs, self._positions(len(args)) if args else [])
-        key = call.key
+        debug = config.debugging()
+        key = (call.key, debug)
         entry = self._entries.get(key)
         if entry is None:
             with self._lock:
@@ -249,7 +250,7 @@ class Compiled(_core.Dispatch):
                 if entry is None:
                     entry = self._trace(call)
                     self._entries[key] = entry
-                    template = call.template(kwargs)
+                    template = None if debug else call.template(kwargs)
                     if template is not None:
                         self.add(template, entry.program, entry.hidden, entry.out())
         return entry, call.arrays

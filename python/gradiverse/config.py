@@ -90,6 +90,11 @@ def op_table():
     return table.sort_values("name", ignore_index=True)
 
 
+def debugging():
+    """True inside `debug`."""
+    return _depth > 0
+
+
 @contextlib.contextmanager
 def debug():
     """Run programs node by node and stop at the first NaN made from other numbers.

@@ -95,7 +95,7 @@ def custom_vjp(f, forward, backward):
     -------
     callable
         Takes f's positional arguments. The rule holds for what is passed in; values
-        that f closes over get no derivative.
+        that f closes over get no derivative. Forward mode differentiates f itself.
 
     Raises
     ------

@@ -6,13 +6,13 @@ asks for them (`float(x)`, `if x > 0`), and kept, so that later runs start there
 """
 
 import math
-import struct
 import threading
 import weakref
 
 import numpy as np
 
 from . import _core
+from ._attrs import pack, spec_of
 from ._lines import user_line
 from .var import Var
 
@@ -296,64 +296,6 @@ def _unchanged(array, snapshot):
     return bool((array.reshape(-1).view(bits) == snapshot.reshape(-1).view(bits)).all())
 
 
-# --- attributes ---------------------------------------------------------------------
-_specs = {}
-
-
-def _spec(name):
-    if not _specs:
-        for row in _core.ops():
-            fields = []
-            for part in filter(None, map(str.strip, row["attrs"].split(","))):
-                label, _, kind = part.partition(":")
-                fields.append((label.strip(), kind.split("=")[0].strip()))
-            multiple = "," in _outputs(row["signature"])
-            _specs[row["name"]] = fields, multiple
-    try:
-        return _specs[name]
-    except KeyError:
-        raise ValueError(f"no operator is called {name!r}") from None
-
-
-def _outputs(signature):
-    """The part of a signature after the arrow, without what is in brackets."""
-    text = signature.rpartition("->")[2]
-    depth, kept = 0, []
-    for c in text:
-        depth += (c in "([") - (c in ")]")
-        if depth == 0:
-            kept.append(c)
-    return "".join(kept)
-
-
-def float_slot(x):
-    """A float as the integer that has its bits."""
-    return struct.unpack("<q", struct.pack("<d", x))[0]
-
-
-def _pack(name, fields, attrs):
-    if len(attrs) > len(fields):
-        extra = set(attrs) - {label for label, _ in fields}
-        raise TypeError(f"{name}: unknown attributes {sorted(extra)}")
-    packed = []
-    for label, kind in fields:
-        try:
-            value = attrs[label]
-        except KeyError:
-            raise TypeError(f"{name}: attribute {label!r} is missing") from None
-        if kind == "float":
-            packed.append(float_slot(value))
-        elif kind == "ints":
-            packed.append(len(value))
-            packed.extend(int(v) for v in value)
-        elif kind == "floats":
-            packed.append(len(value))
-            packed.extend(float_slot(v) for v in value)
-        else:
-            packed.append(int(value))
-    return tuple(packed)
-
-
 # --- the functions others use -------------------------------------------------------
 def emit(name, inputs, /, **attrs):
     """Apply one operator of the table.
@@ -387,8 +329,8 @@ def emit(name, inputs, /, **attrs):
             weak = False
     if trace is None:
         return run(lambda *v: emit(name, v, **attrs), *inputs)
-    fields, multiple = _spec(name)
-    packed = _pack(name, fields, attrs) if fields or attrs else ()
+    fields, multiple = spec_of(name)
+    packed = pack(name, fields, attrs) if fields or attrs else ()
     ids = tuple(
         [x.id if type(x) is Var else trace.const(np.asarray(x)) for x in inputs]
     )

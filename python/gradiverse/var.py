@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from ._lines import user_line
+from ._lines import math_call, user_line
 
 _STORE_SUBSCR = opcode.opmap["STORE_SUBSCR"]
 _PLAIN = (float, int, bool, complex)
@@ -226,25 +226,32 @@ class Var:
         return bool(self._value("a condition (if, while, and, or, not)").reshape(-1)[0])
 
     def __float__(self):
-        self._refuse_assignment(sys._getframe(1))
+        self._refuse_silent_cut(sys._getframe(1))
         return float(self._scalar("float()"))
 
     def __int__(self):
-        self._refuse_assignment(sys._getframe(1))
+        self._refuse_silent_cut(sys._getframe(1))
         return int(self._scalar("int()"))
 
     def __complex__(self):
-        self._refuse_assignment(sys._getframe(1))
+        self._refuse_silent_cut(sys._getframe(1))
         return complex(self._scalar("complex()"))
 
-    def _refuse_assignment(self, frame):
-        """``a[i] = x`` on a plain array asks for float(x) and would forget x."""
+    def _refuse_silent_cut(self, frame):
+        """``a[i] = x`` on a plain array, and math.exp(x), ask for float(x) unseen."""
         if frame.f_code.co_code[frame.f_lasti] == _STORE_SUBSCR:
             raise TypeError(
                 f"a traced value is assigned to an element of a plain array at"
                 f" {user_line()}, which would cut the derivative; collect the values in"
                 " a list and use np.stack or np.concatenate, or write float(x) if the"
                 " number is meant"
+            )
+        name = math_call(frame)
+        if name:
+            raise TypeError(
+                f"{name} at {user_line()} takes the number and would cut the"
+                f" derivative; use NumPy's function, or {name}(float(x)) if the number"
+                " is meant"
             )
 
     def __index__(self):
@@ -283,6 +290,11 @@ class Var:
 
     # --- NumPy's protocols ------------------------------------------------------
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if kwargs.get("out") is not None or method == "at":
+            raise TypeError(
+                f"np.{ufunc.__name__} at {user_line()} is to write a traced value into"
+                " a plain array (a += x, out=a): write a = a + x instead"
+            )
         from . import ops
 
         return ops.array_ufunc(ufunc, method, inputs, kwargs)

@@ -71,6 +71,14 @@ def test_debug_mode_names_the_line_of_the_first_nan(wrap):
         wrap(culprit)(x)  # outside it is NumPy's NaN again
 
 
+def test_debug_mode_reaches_functions_compiled_before():
+    f = gv.compile(lambda x: np.log(x))
+    assert np.isnan(f(-1.0))
+    with gv.debug(), pytest.raises(FloatingPointError, match="log"):
+        f(-1.0)
+    assert np.isnan(f(-1.0))
+
+
 def test_debug_mode_gives_the_same_results():
     rng = np.random.default_rng(1)
     x, a = rng.normal(size=2000), rng.normal(size=(5, 5))

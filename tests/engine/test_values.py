@@ -1,7 +1,9 @@
 """Values while tracing: Python control flow, errors that name the line."""
 
 import copy
+import math
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -162,6 +164,31 @@ def test_array_conversion_does_not_cut_the_gradient():
     assert (
         gv.grad(lambda x: np.arange(3.0)[np.asarray(x > 0).astype(int)] * x)(2.0) == 1
     )
+
+
+def test_math_functions_do_not_cut_the_gradient():
+    from math import exp
+
+    for f in (lambda x: math.exp(x), lambda x: exp(x) * 2, lambda x: math.log1p(x)):
+        if sys.version_info >= (3, 11):
+            with pytest.raises(TypeError, match=r"test_values\.py.*cut the derivative"):
+                gv.grad(f)(1.0)
+    assert gv.grad(lambda x: x * math.exp(float(x)))(1.0) == math.exp(1.0)
+    assert gv.grad(lambda x: x * int(x) * float(x))(2.0) == 4.0
+
+
+def test_plain_arrays_cannot_be_written_into():
+    def augmented(x):
+        a = np.zeros(3)
+        a += x
+        return a.sum()
+
+    def out(x):
+        return np.add(x, 1.0, out=np.zeros(3)).sum()
+
+    for f in (augmented, out):
+        with pytest.raises(TypeError, match=r"test_values\.py.*write a = a \+ x"):
+            gv.grad(f)(np.ones(3))
 
 
 def test_traced_values_cannot_be_assigned_to():
