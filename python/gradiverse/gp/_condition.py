@@ -88,9 +88,10 @@ def condition(K, prior_mean, observed, values):
             f"prior_mean must have the shape (..., {T}), got {tuple(prior.shape)}"
         )
     finite(values, "values")
+    strong = (K, values) if isinstance(prior_mean, (int, float)) else (K, prior, values)
+    dtype = np.result_type(*(x.dtype for x in strong))
     if prior.ndim == 0:
-        prior = prior * np.ones(1)
-    dtype = np.result_type(*(x.dtype for x in (K, prior, values)))
+        prior = np.reshape(prior, (1,))
     K, prior, values = (_cast(x, dtype) for x in (K, prior, values))
     return _layout(K, prior, values, index, T)
 
