@@ -48,25 +48,27 @@ def user_line(skip=1):
 
 
 _DOTTED = re.compile(r"\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\(")
-_math_calls = {}  # (code object, instruction) -> name of the function of `math`, or ""
+_number_calls = {}  # (code object, instruction) -> what is called, or ""
+_NUMERIC = {"math", "cmath", "numpy"}
 
 
-def math_call(frame):
-    """The function of the math module that a frame is calling, "" if it is not one.
+def number_call(frame):
+    """What a frame is calling, if it is of math, cmath or NumPy, else "".
 
+    These convert to a number without a word, as math.exp(x) and np.float64(x) do.
     Looks at the source of the call in progress (Python 3.11 and later know where it
     is); "" where the source is not at hand.
     """
     key = frame.f_code, frame.f_lasti
-    found = _math_calls.get(key)
+    found = _number_calls.get(key)
     if found is None:
-        if len(_math_calls) > 20_000:
-            _math_calls.clear()
-        found = _math_calls[key] = _find_math_call(frame)
+        if len(_number_calls) > 20_000:
+            _number_calls.clear()
+        found = _number_calls[key] = _find_number_call(frame)
     return found
 
 
-def _find_math_call(frame):
+def _find_number_call(frame):
     code = frame.f_code
     if not hasattr(code, "co_positions"):
         return ""
@@ -82,4 +84,4 @@ def _find_math_call(frame):
     obj = next((s[first] for s in spaces if first in s), None)
     for name in rest:
         obj = obj.__dict__.get(name) if type(obj) is type(sys) else None
-    return call.group(1) if getattr(obj, "__module__", "") == "math" else ""
+    return call.group(1) if getattr(obj, "__module__", "") in _NUMERIC else ""

@@ -220,8 +220,8 @@ def quantize(x, scale):
     x = np.asarray(x)
     if x.dtype.kind != "f":
         raise TypeError(f"gv.quantize: needs a float array, not {x.dtype}")
-    narrow = x.dtype.itemsize <= 4
-    return np.rint(x / x.dtype.type(scale)).astype(np.int32 if narrow else np.int64)
+    units = np.rint(x.astype(np.float64) * (1.0 / scale)).astype(np.int64)
+    return units.astype(np.int32) if x.dtype.itemsize <= 4 else units
 
 
 def dequantize(q, scale):
@@ -251,7 +251,7 @@ def dequantize(q, scale):
     if q.dtype.kind != "i":
         raise TypeError(f"gv.dequantize: needs quantised values, not {q.dtype}")
     dtype = np.float32 if q.dtype.itemsize <= 4 else np.float64
-    return q.astype(dtype) * dtype(scale)
+    return (q.astype(np.float64) * scale).astype(dtype)
 
 
 def _checked_scale(scale, who):

@@ -117,6 +117,7 @@ class Trace:
         "_line",
         "_live",
         "_memo",
+        "_room",
         "closed",
         "graph",
         "sources",
@@ -131,7 +132,8 @@ class Trace:
         self.sources = []
         self.closed = False
         self._memo = {}
-        self._live = []
+        self._live = []  # references to the Vars that may still be used
+        self._room = 1000
         self._line = None
 
     def __enter__(self):
@@ -147,7 +149,11 @@ class Trace:
         """The `Var` of a value of the graph."""
         name, shape = self.graph.type(vid)
         v = Var(self, vid, DTYPES.get(name, name), shape, weak)
-        self._live.append(weakref.ref(v))
+        live = self._live
+        live.append(weakref.ref(v))
+        if len(live) > self._room:
+            self._live = live = [ref for ref in live if ref() is not None]
+            self._room = 1000 + 2 * len(live)
         return v
 
     def mark_line(self):
@@ -272,9 +278,7 @@ class Trace:
                     ids.append(v.id)
         self._live = live
         needed = self.graph.needed([var.id], ids, True)
-        ids = {i for i, n in zip(ids, needed, strict=True) if n}
-        ids.add(var.id)
-        ids = sorted(i for i in ids if self.graph.type(i)[0] in DTYPES)
+        ids = sorted({var.id, *(i for i, n in zip(ids, needed, strict=True) if n)})
         for i, array in zip(ids, self.run(ids), strict=True):
             array.flags.writeable = False
             self.values[i] = array
@@ -392,7 +396,7 @@ def evaluate(x, purpose="this"):
         Naming the user's line, where the value is not known while tracing
         (`gv.compile`, bodies of scan, cond, while_loop and vmap).
     """
-    return x.owner.evaluate(x, purpose) if type(x) is Var else np.asarray(x)
+    return x.owner.evaluate(x, purpose).copy() if type(x) is Var else np.asarray(x)
 
 
 def run(f, *arrays):

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from ._lines import math_call, user_line
+from ._lines import number_call, user_line
 
 _STORE_SUBSCR = opcode.opmap["STORE_SUBSCR"]
 _PLAIN = (float, int, bool, complex)
@@ -246,12 +246,12 @@ class Var:
                 " a list and use np.stack or np.concatenate, or write float(x) if the"
                 " number is meant"
             )
-        name = math_call(frame)
+        name = number_call(frame)
         if name:
             raise TypeError(
                 f"{name} at {user_line()} takes the number and would cut the"
-                f" derivative; use NumPy's function, or {name}(float(x)) if the number"
-                " is meant"
+                " derivative; use NumPy's function (or x.astype), or"
+                f" {name}(float(x)) if the number is meant"
             )
 
     def __index__(self):

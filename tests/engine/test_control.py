@@ -185,12 +185,39 @@ def test_quantised_helpers_on_arrays():
     assert q.dtype == np.int64 and q.tolist() == [0, 5, -2]
     assert gv.quantize(np.ones(2, np.float32), 0.5).dtype == np.int32
     assert gv.dequantize(q, 0.5).tolist() == [0.0, 2.5, -1.0]
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        x = rng.normal(size=1000).astype(dtype)
+        inside = gv.compile(lambda x: gv.dequantize(gv.quantize(x, 1e-4), 1e-4))(x)
+        outside = gv.dequantize(gv.quantize(x, 1e-4), 1e-4)
+        np.testing.assert_array_equal(inside, outside)
+        assert inside.dtype == outside.dtype == dtype
     with pytest.raises(TypeError, match="float array"):
         gv.quantize(np.arange(3), 0.5)
     with pytest.raises(ValueError, match="positive"):
         gv.quantize(np.ones(3), 0.0)
     with pytest.raises(TypeError, match="quantised"):
         gv.dequantize(np.ones(3), 0.5)
+
+
+def test_arithmetic_of_quantised_values():
+    def f(x):
+        a, b = gv.quantize(x, 0.5), gv.quantize(x * 3, 0.5)
+        assert a.dtype == "q64" and a.itemsize == 8 and "q64" in repr(a)
+        return gv.dequantize(a + b - a, 0.5) + gv.dequantize(-a, 0.5)
+
+    x = np.array([1.0, 2.0])
+    np.testing.assert_array_equal(gv.compile(f)(x), 2 * x)
+    np.testing.assert_array_equal(gv.grad(lambda x: f(x).sum())(x), [2.0, 2.0])
+    for wrong in (
+        lambda q: q * 2,
+        lambda q: q + 1,
+        lambda q: q * q,
+        lambda q: abs(q),
+        lambda q: q + q[:1],
+    ):
+        with pytest.raises(TypeError, match="quantised"):
+            gv.compile(lambda x, w=wrong: w(gv.quantize(x, 0.5)))(x)
 
 
 def test_contract_of_the_interface():
