@@ -45,6 +45,21 @@ def scalars(arrays):
     return [a[()] if a.ndim == 0 else a for a in arrays]
 
 
+def unshared(out, args):
+    """A plain function's result, with copies of arrays that share memory with args."""
+    if _graph.current() is not None:
+        return out
+    given = [x for x in flatten(args)[0] if isinstance(x, np.ndarray)]
+    leaves, tree = flatten(out)
+    seen = []
+    for k, x in enumerate(leaves):
+        if isinstance(x, np.ndarray):
+            if any(np.may_share_memory(x, y) for y in (*given, *seen)):
+                leaves[k] = x.copy()
+            seen.append(leaves[k])
+    return tree.unflatten(leaves)
+
+
 class Scope:
     """The trace a transform works in: the open one, or its own.
 

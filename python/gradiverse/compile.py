@@ -20,6 +20,8 @@ from .tree import flatten, leaf_paths
 __all__ = ["Compiled", "Plan", "compile"]
 
 _PLAIN_STATIC = (int, bool, str, type(None))
+MOST_ENTRIES = 512  # signatures that one function keeps; the oldest goes
+MOST_FAST = 64  # of them those that are looked up in C, one after the other
 _WHAT = "an argument of gv.compile"
 
 
@@ -217,6 +219,7 @@ class Compiled(_core.Dispatch):
         self._f = f
         self._static = static_argnums
         self._entries = {}
+        self._n_fast = 0
         self._lock = threading.RLock()
         self.__name__ = getattr(f, "__name__", type(f).__name__)
         self.__doc__ = getattr(f, "__doc__", None)
@@ -249,9 +252,13 @@ class Compiled(_core.Dispatch):
                 entry = self._entries.get(key)
                 if entry is None:
                     entry = self._trace(call)
+                    if len(self._entries) >= MOST_ENTRIES:
+                        del self._entries[next(iter(self._entries))]
                     self._entries[key] = entry
-                    template = None if debug else call.template(kwargs)
+                    fast = not debug and self._n_fast < MOST_FAST
+                    template = call.template(kwargs) if fast else None
                     if template is not None:
+                        self._n_fast += 1
                         self.add(template, entry.program, entry.hidden, entry.out())
         return entry, call.arrays
 

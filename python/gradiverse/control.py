@@ -4,7 +4,7 @@ import numpy as np
 
 from ._loop import Carry, traced_body
 from ._scan import scan
-from ._scope import Outputs, Scope
+from ._scope import Outputs, Scope, unshared
 from .custom import Fresh
 from .graph import Var, emit
 
@@ -71,7 +71,7 @@ def cond(pred, f, g, *args):
 
     known = _predicate(pred, "gv.cond")
     if type(known) is bool:
-        return f(*args) if known else g(*args)
+        return unshared(f(*args) if known else g(*args), args)
     with Scope((known, args)) as scope:
         trace = scope.trace
         fresh = Fresh(scope, args)

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import _core
 from . import graph as _graph
-from ._scope import COTANGENT, Outputs, Scope, as_leaf, has_var, is_array
+from ._scope import COTANGENT, Outputs, Scope, as_leaf, has_var, is_array, unshared
 from .graph import CODES, Var, native
 from .tree import flatten, matched
 
@@ -60,7 +60,7 @@ def checkpoint(f):
     @functools.wraps(f, updated=())
     def wrapper(*args, **kwargs):
         if not has_var((args, kwargs)):
-            return f(*args, **kwargs)
+            return unshared(f(*args, **kwargs), (args, kwargs))
         with Scope(args, kwargs) as scope:
             trace = scope.trace
             fresh = Fresh(scope, (args, kwargs))
@@ -115,7 +115,7 @@ def custom_vjp(f, forward, backward):
     @functools.wraps(f, updated=())
     def wrapper(*args):
         if not has_var(args):
-            return f(*args)
+            return unshared(f(*args), args)
         with Scope(args) as scope:
             trace = scope.trace
             fresh = Fresh(scope, args)

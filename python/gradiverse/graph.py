@@ -67,7 +67,10 @@ def native_dtype(dtype):
 
 def native(x, dtype=None):
     """x as a C-contiguous array of an engine dtype (a copy only where needed)."""
-    x = np.asarray(x)
+    if type(x) is not np.ndarray:
+        if hasattr(x, "mask") and hasattr(x, "filled"):
+            raise TypeError("masked arrays cannot be traced; fill them first (.filled)")
+        x = np.asarray(x)
     if x.dtype.kind == "u" and x.dtype.itemsize == 8 and x.size and x.max() > 2**63 - 1:
         raise TypeError("uint64 values above 2**63 - 1 cannot be traced; use float64")
     want = native_dtype(x.dtype if dtype is None else np.dtype(dtype))

@@ -285,6 +285,19 @@ def test_dataclasses_are_traced():
     assert d == Line(3.0, 1.0) and type(d) is Line
 
 
+def test_many_signatures_are_forgotten_in_time():
+    from gradiverse.compile import MOST_ENTRIES, MOST_FAST
+
+    g = gv.compile(lambda x, f: f(x))
+    for k in range(MOST_ENTRIES + 20):
+        assert g(2.0, lambda x, k=k: x + k) == 2.0 + k
+    assert len(g._entries) == MOST_ENTRIES
+    h = gv.compile(lambda x, n: x * n)
+    for _ in range(2):
+        for k in range(MOST_FAST + 20):
+            assert h(2.0, k) == 2.0 * k
+
+
 def test_dispatch_frees_what_it_held():
     g = gv.compile(lambda x: x * 2)
     out = g(np.ones(100_000))

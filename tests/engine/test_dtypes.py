@@ -161,6 +161,25 @@ def test_other_dtypes_are_refused(bad):
         gv.grad(lambda x: (x * bad).sum())(np.ones(1))
 
 
+def test_masked_arrays_are_refused():
+    m = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(TypeError, match="masked arrays"):
+        gv.grad(lambda x: (x * x).sum())(m)
+    with pytest.raises(TypeError, match="masked arrays"):
+        gv.compile(lambda x: x * 2)(m)
+
+
+def test_plain_calls_of_wrapped_functions_share_no_memory():
+    x = np.ones(3)
+    rule = (lambda x: (x, None), lambda r, g: (g,))
+    for f in (
+        gv.checkpoint(lambda x: x),
+        gv.custom_vjp(lambda x: x[:2], *rule),
+        lambda x: gv.cond(True, lambda x: {"a": x, "b": x}, None, x)["b"],
+    ):
+        assert not np.shares_memory(f(x), x)
+
+
 def test_results_share_no_memory():
     x = np.random.default_rng(0).normal(size=5000)
     (value, aux), g = gv.value_and_grad(
