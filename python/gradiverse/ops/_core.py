@@ -91,7 +91,14 @@ def _kind_of(a):
     kind = type(a)
     if kind is float or kind is int or kind is bool or kind is complex:
         return kind(0)
-    return a.dtype if isinstance(a, (np.ndarray, np.generic)) else np.asarray(a).dtype
+    return dtype_of(a)
+
+
+def dtype_of(a):
+    """dtype of any operand; Python numbers as NumPy's arrays of them."""
+    if isinstance(a, (Var, np.ndarray, np.generic)):
+        return a.dtype
+    return as_var(a).dtype if is_traced(a) else np.asarray(a).dtype
 
 
 def result_dtype(*args):
@@ -110,8 +117,7 @@ common_shape = functools.lru_cache(maxsize=4096)(np.broadcast_shapes)
 
 def array_dtype(*args):
     """As `result_dtype` where NumPy makes arrays first: scalars count as float64."""
-    dtypes = (a.dtype if isinstance(a, Var) else np.asarray(a).dtype for a in args)
-    return native_dtype(np.result_type(*dtypes))
+    return _promoted(*map(dtype_of, args))
 
 
 def inexact(dtype):
@@ -161,8 +167,17 @@ def fit(a, dtype, shape, like):
 
 
 def shape_of(a):
-    """Shape of any operand."""
-    return a.shape if isinstance(a, (Var, np.ndarray)) else np.shape(a)
+    """Shape of any operand, nested lists of traced values included."""
+    if isinstance(a, (Var, np.ndarray)):
+        return a.shape
+    if isinstance(a, (list, tuple)) and is_traced(a):
+        return (len(a), *shape_of(a[0]))
+    return np.shape(a)
+
+
+def ndim_of(a):
+    """Number of axes of any operand."""
+    return len(shape_of(a))
 
 
 def aligned(args, dtype=None):

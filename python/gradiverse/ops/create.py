@@ -12,6 +12,7 @@ from ._core import (
     check_dtype,
     concat,
     constant,
+    dtype_of,
     emit,
     first_var,
     implements,
@@ -21,6 +22,7 @@ from ._core import (
     permute,
     reshaped,
     result_dtype,
+    shape_of,
     sliced,
     strong,
 )
@@ -196,8 +198,9 @@ def empty_like(prototype, dtype=None, order="K", subok=True, shape=None):
 @implements("full_like")
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None):
     """fill_value broadcast to the shape and dtype of a."""
-    shape = np.shape(a) if shape is None else shape
-    dtype = a.dtype if dtype is None else dtype
+    shape = shape_of(a) if shape is None else shape
+    if dtype is None:
+        dtype = dtype_of(a)
     return full(shape, fill_value, dtype)
 
 

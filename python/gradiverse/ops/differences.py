@@ -13,6 +13,7 @@ from ._core import (
     first_var,
     implements,
     inexact,
+    ndim_of,
     span,
 )
 from .join import concatenate
@@ -39,7 +40,7 @@ def diff(a, n=1, axis=-1, prepend=np._NoValue, append=np._NoValue):
     parts = [p for p in (prepend, a, append) if p is not None]
     if len(parts) > 1:
         one = [1 if i == axis else s for i, s in enumerate(a.shape)]
-        parts = [p if np.ndim(p) else broadcast(as_var(p, a), one) for p in parts]
+        parts = [p if ndim_of(p) else broadcast(as_var(p, a), one) for p in parts]
         a = concatenate(parts, axis)
     for _ in range(n):
         high, low = span(a, axis, 1, None), span(a, axis, 0, max(a.shape[axis] - 1, 0))
@@ -80,7 +81,7 @@ def _gradient(f, h, axis, edge_order):
     def at(start, stop):
         return span(f, axis, start, stop)
 
-    if np.ndim(h) == 0:  # even spacing: constant steps
+    if ndim_of(h) == 0:  # even spacing: constant steps
         step = h
         left = right = None
     else:

@@ -21,6 +21,7 @@ from ._core import (
     implements,
     inexact,
     is_traced,
+    ndim_of,
     permute,
     reshaped,
     result_dtype,
@@ -240,7 +241,7 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
 
 
 def _column(r):
-    return r[..., None] if np.ndim(r) else r
+    return r[..., None] if ndim_of(r) else r
 
 
 @implements("linalg.lstsq")

@@ -28,8 +28,10 @@ from ._core import (
     fit,
     implements,
     is_traced,
+    ndim_of,
     permute,
     reshaped,
+    shape_of,
 )
 from .create import last_diagonal
 from .reductions import reduce
@@ -85,7 +87,7 @@ def matmul(x1, x2, /, out=None, **kwargs):
         b = reshaped(b, (b.size, 1))
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(
-            f"matmul: shapes {np.shape(x1)} and {np.shape(x2)} do not fit: "
+            f"matmul: shapes {shape_of(x1)} and {shape_of(x2)} do not fit: "
             f"{a.shape[-1]} against {b.shape[-2]}"
         )
     (*lead_a, m, k), (*lead_b, _, n) = a.shape, b.shape
@@ -137,9 +139,9 @@ def vecmat(x1, x2, /, **kwargs):
 
 def reshape_last(x, column):
     """Vectors in the last axis as columns or rows."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     new = (*shape, 1) if column else (*shape[:-1], 1, shape[-1])
-    return reshaped(x, new) if isinstance(x, Var) else np.asarray(x).reshape(new)
+    return reshaped(as_var(x), new) if is_traced(x) else np.asarray(x).reshape(new)
 
 
 # --- dot and tensordot ----------------------------------------------------------
@@ -149,9 +151,9 @@ def reshape_last(x, column):
 def dot(a, b, out=None):
     """Sum over the last axis of a and the second-to-last (or only) axis of b."""
     u.refuse("dot", {"out": out})
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    if ndim_of(a) == 0 or ndim_of(b) == 0:
         return u.multiply(*_operands("dot", a, b))
-    if np.ndim(b) <= 2:
+    if ndim_of(b) <= 2:
         return matmul(a, b)
     return tensordot(a, b, ((-1,), (-2,)))
 
@@ -159,7 +161,7 @@ def dot(a, b, out=None):
 @implements("inner")
 def inner(a, b, /):
     """Sum over the last axes of both."""
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    if ndim_of(a) == 0 or ndim_of(b) == 0:
         return u.multiply(*_operands("inner", a, b))
     return tensordot(a, b, ((-1,), (-1,)))
 
@@ -429,7 +431,7 @@ def einsum(*operands, out=None, dtype=None, optimize=True, **kwargs):
     terms, right, arrays, text = _parse(operands)
     like = first_var(arrays)
     dtype = array_dtype(*arrays) if dtype is None else check_dtype(dtype, "einsum")
-    arrays = [fit(a, dtype, np.shape(a), like) for a in arrays]
+    arrays = [fit(a, dtype, shape_of(a), like) for a in arrays]
     lists, out_names = _labels(terms, right, [a.shape for a in arrays], text)
     arrays, lists = map(list, zip(*map(_take_diagonals, arrays, lists), strict=True))
     size = _sizes(arrays, lists, text)

@@ -20,9 +20,11 @@ from ._core import (
     fit,
     implements,
     inexact,
+    ndim_of,
     negative_axes,
     permute,
     reshaped,
+    shape_of,
     span,
 )
 from .elementwise import where as choose
@@ -201,7 +203,7 @@ def _count(x, axis, where, keepdims):
         for i in _axes(axis, x.ndim):
             n *= x.shape[i]
         return n
-    shape = np.broadcast_shapes(np.shape(where), x.shape)
+    shape = np.broadcast_shapes(shape_of(where), x.shape)
     if first_var(where) is None:
         mask = np.broadcast_to(np.asarray(where, dtype=bool), shape)
         kept = bool(keepdims) and keepdims is not _none
@@ -465,7 +467,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     pairs = u.add(span(y, axis, 1, n), span(y, axis, 0, n - 1 if n else 0))
     if x is None:
         d = dx
-    elif np.ndim(x) == 1:
+    elif ndim_of(x) == 1:
         d = reshape(diff(x), [n - 1 if i == axis else 1 for i in range(y.ndim)])
     else:
         d = diff(x, axis=axis)

@@ -24,6 +24,7 @@ from ._core import (
     move_last,
     permute,
     reshaped,
+    shape_of,
 )
 from .reductions import amax, sum
 
@@ -174,7 +175,7 @@ def logsumexp(x, axis=None, keepdims=False, b=None):
 
 
 def _weighted_logsumexp(x, axes, keepdims, b):
-    shape = np.broadcast_shapes(x.shape, np.shape(b))
+    shape = np.broadcast_shapes(x.shape, shape_of(b))
     x, b = fit(x, x.dtype, shape, x), fit(b, x.dtype, shape, x)
     top = emit("stop_gradient", (amax(x, axes, keepdims=True),))
     total = sum(u.multiply(b, u.exp(u.subtract(x, top))), axes, keepdims=True)
@@ -191,7 +192,8 @@ def _over_last(x, axis, op, **attrs):
         rest = [i for i in range(x.ndim) if i not in axes]
         order = [*rest, *axes]
         moved = permute(x, order)
-        flat = reshaped(moved, (*(x.shape[i] for i in rest), -1))
+        lead = [x.shape[i] for i in rest]
+        flat = reshaped(moved, (*lead, math.prod(x.shape[i] for i in axes)))
         y = reshaped(emit(op, (flat,), **attrs), moved.shape)
         return permute(y, np.argsort(order).tolist())
     moved, back = move_last(x, axis_index(axis, x.ndim))
@@ -248,9 +250,15 @@ def student_t_logpdf(x, df, loc=0.0, scale=1.0):
     >>> round(float(ops.student_t_logpdf(0.5, 3.0)), 6)
     -1.160974
     """
-    z = u.divide(u.subtract(x, loc), scale)
-    half = u.multiply(0.5, u.add(df, 1.0))
-    norm = u.subtract(gammaln(half), gammaln(u.multiply(0.5, df)))
-    norm = u.subtract(norm, u.multiply(0.5, u.log(u.multiply(df, np.pi))))
-    bulk = u.multiply(half, u.log1p(u.divide(u.square(z), df)))
-    return u.subtract(u.subtract(norm, u.log(scale)), bulk)
+    z = (x - loc) / scale
+    half = 0.5 * (df + 1.0)
+    norm = _weakly(gammaln, half) - _weakly(gammaln, 0.5 * df)
+    norm = norm - 0.5 * _weakly(u.log, df * np.pi)
+    bulk = half * u.log1p(u.square(z) / df)
+    return norm - _weakly(u.log, scale) - bulk
+
+
+def _weakly(function, x):
+    """A function's value, as a Python number of a Python number."""
+    y = function(x)
+    return float(y) if type(x) in (int, float) else y

@@ -65,7 +65,7 @@ UNARY = {
     "isnan": ("isnan", "fc", "is x NaN"),
     "isinf": ("isinf", "fc", "is x infinite"),
     "logical_not": ("logical_not", "b", "is x zero or False"),
-    "conjugate": ("conj", "bifc", "complex conjugate"),
+    "conjugate": ("conj", "ifc", "complex conjugate"),
 }
 _LN2, _LN10 = 0.6931471805599453, 2.302585092994046
 
@@ -109,7 +109,12 @@ _COMPLEX = {
     "rint": lambda z: emit("complex", tuple(emit("rint", (p,)) for p in _parts(z))),
 }
 # Integers are their own floor.
-_KEEPS_INTEGERS = {"floor", "ceil", "trunc", "rint"}
+_KEEPS_INTEGERS = {"floor", "ceil", "trunc"}
+_NOT_OF_BOOL = {
+    "subtract": "logical_xor",
+    "negative": "logical_not",
+    "sign": "astype(int) first",
+}
 BINARY = {
     "add": ("add", "ifc", "x1 + x2"),
     "subtract": ("sub", "ifc", "x1 - x2"),
@@ -169,6 +174,11 @@ def operands(name, args, kinds, dtype=None):
             ]
         elif dtype.kind == "c":
             raise TypeError(f"{name}: not offered for complex values")
+        elif dtype.kind == "b" and "i" in kinds:
+            if name in _NOT_OF_BOOL:
+                other = _NOT_OF_BOOL[name]
+                raise TypeError(f"{name}: not offered for bools; use {other}")
+            dtype = np.dtype("int32")  # NumPy's int8
         else:
             dtype = inexact(dtype)
     return aligned(args, dtype)
