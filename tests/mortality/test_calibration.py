@@ -88,6 +88,22 @@ def test_leave_one_year_out_drops_the_year_everywhere(ordinary):
     np.testing.assert_allclose(a.table.sd, b.table.sd, rtol=1e-10)
 
 
+def test_pool_after_the_history_is_not_used(ordinary):
+    """A pool that holds the predicted year (or later ones) cannot leak it."""
+    history, current = ordinary[ordinary.year < 2016], ordinary[ordinary.year == 2016]
+    pool = ordinary.assign(unit=ordinary.unit + " pool")
+    late = pool.year > 2015
+    wild = pool.assign(deaths=np.where(late, 4 * pool.deaths, pool.deaths))
+    tables = []
+    for p in (pool[~late], wild):
+        model = mortality.Counterfactual().fit(history, pool=p)
+        tables.append(model.predict(current, onset=9).total())
+    pd.testing.assert_frame_equal(*tables)
+    assert any("years after 2015" in n for n in model.notes_)
+    with pytest.raises(ValueError, match="after the history's last year"):
+        mortality.Counterfactual().fit(history, pool=wild[late])
+
+
 def test_leave_one_year_out_ignores_years_after_the_range(ordinary):
     a = mortality.leave_one_year_out(
         ordinary, range(2012, 2016), 6, (13,), method="mean"

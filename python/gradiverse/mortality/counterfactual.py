@@ -103,7 +103,8 @@ class Counterfactual:
             Columns unit, year, week, deaths [, age, sex, population, days]; `week` is
             any integer period of the year, `days` its length (7 without the column).
         pool : DataFrame, optional
-            More units on the same week axis that inform the kernel only.
+            More units on the same week axis that inform the kernel only; its years
+            after the last one of the history are not used.
 
         Returns
         -------
@@ -115,12 +116,25 @@ class Counterfactual:
             A table that cannot be used: the message names row and remedy.
         """
         panel = _panel.build(history, self.by_age, "history")
-        pooled = None if pool is None else self._build_pool(pool, panel.weeks)
+        pooled = None if pool is None else self._build_pool(pool, panel)
         return self._fit_panel(panel, pooled)
 
-    def _build_pool(self, pool, weeks):
+    def _build_pool(self, pool, panel):
+        """The pool on the history's weeks, without years after the history."""
         ages = self.by_age and "age" in getattr(pool, "columns", ())
-        return _panel.build(pool, ages, "pool", weeks=weeks)
+        built = _panel.build(pool, ages, "pool", weeks=panel.weeks)
+        last = int(panel.years[-1])
+        if built.years[0] > last:
+            raise ValueError(
+                f"the pool begins in {built.years[0]}, after the history's last year {last}; "
+                "give earlier years of it"
+            )
+        if built.years[-1] > last:
+            built = built.select(years=built.years[built.years <= last])
+            built.notes.append(
+                f"pool: years after {last}, the last of the history, are not used."
+            )
+        return built
 
     def _fit_panel(self, panel, pool):
         """Fit on arrays; used by ``fit`` and by the calibration."""

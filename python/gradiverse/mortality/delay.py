@@ -199,7 +199,7 @@ def _learn(triangle, last):
     own = np.zeros((n_units, n_bins))
     cov = np.zeros((n_units, n_bins, n_bins))
     spread = np.diag(np.maximum(0.6 * common, 0.002) ** 2)
-    for _ in range(4):
+    for _ in range(10):
         scatter, seen, left = np.zeros((n_bins, n_bins)), 0, residual.copy()
         prior = np.linalg.inv(spread + 1e-9 * np.eye(n_bins))
         for k in range(n_units):
@@ -234,7 +234,7 @@ def _common_growth(design, y, weight, smooth=0.3):
         return np.vstack([-(root[:, None] * design) * np.exp(theta), bend])
 
     found = least_squares(
-        residual, start, slope, loss="soft_l1", f_scale=0.05, max_nfev=60
+        residual, start, slope, loss="soft_l1", f_scale=0.2, max_nfev=60
     )
     return np.exp(found.x)
 
