@@ -100,7 +100,7 @@ def test_pool_after_the_history_is_not_used(ordinary):
         tables.append(model.predict(current, onset=9).total())
     pd.testing.assert_frame_equal(*tables)
     assert any("years after 2015" in n for n in model.notes_)
-    with pytest.raises(ValueError, match="after the history's last year"):
+    with pytest.raises(ValueError, match="after the history ends"):
         mortality.Counterfactual().fit(history, pool=wild[late])
 
 

@@ -113,11 +113,14 @@ def test_subset_of_units(excess, regions):
     part = excess._source.predict(current, onset=9)
     a = part.total(9, 26).set_index("unit")
     b = excess.total(9, 26).set_index("unit")
+    # Independent cells do not care about company; pooled units learn a little from the
+    # given weeks of the others, far less than their own uncertainty.
+    loose = excess.method == "pooled"
     for unit in ("Alder", "Cedar"):
-        assert a.loc[unit, "expected"] == pytest.approx(
-            b.loc[unit, "expected"], rel=1e-6
-        )
-        assert a.loc[unit, "sd"] == pytest.approx(b.loc[unit, "sd"], rel=1e-6)
+        shift = abs(a.loc[unit, "expected"] - b.loc[unit, "expected"])
+        assert shift <= (0.3 if loose else 1e-6) * b.loc[unit, "sd"]
+        ratio = a.loc[unit, "sd"] / b.loc[unit, "sd"]
+        assert ratio == pytest.approx(1.0, abs=0.15 if loose else 1e-6)
 
 
 def test_wrong_weights_and_windows(excess):

@@ -126,8 +126,8 @@ class Counterfactual:
         last = int(panel.years[-1])
         if built.years[0] > last:
             raise ValueError(
-                f"the pool begins in {built.years[0]}, after the history's last year {last}; "
-                "give earlier years of it"
+                f"the pool begins in {built.years[0]}, after the history ends "
+                f"({last}); give earlier years of it"
             )
         if built.years[-1] > last:
             built = built.select(years=built.years[built.years <= last])
