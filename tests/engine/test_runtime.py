@@ -2,6 +2,7 @@
 
 import _thread
 import gc
+import signal
 import subprocess
 import sys
 import threading
@@ -119,6 +120,15 @@ def test_linalg_errors_are_numpys():
 
 
 # --- Ctrl-C ---
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, also where the shell started us with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupt_stops_a_long_loop_soon():
     def f(x):
         return gv.while_loop(lambda c: c[0] > 0, lambda c: (c[0], np.sin(c[1])), (x, x))
