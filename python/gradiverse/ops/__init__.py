@@ -7,7 +7,9 @@ NumPy. Beyond NumPy there are `solve_triangular`, `logdet`, `logsumexp`, `softma
 """
 
 from . import (
+    contraction,
     create,
+    cumulative,
     differences,
     elementwise,
     extend,
@@ -20,10 +22,13 @@ from . import (
     reductions,
     sorting,
     special,
+    statistics,
     ufuncs,
 )
 from ._core import FUNCTIONS, UFUNCS
+from .contraction import *  # noqa: F403
 from .create import *  # noqa: F403
+from .cumulative import *  # noqa: F403
 from .differences import *  # noqa: F403
 from .dispatch import METHODS, array_function, array_ufunc
 from .elementwise import *  # noqa: F403
@@ -31,12 +36,13 @@ from .extend import *  # noqa: F403
 from .fft import fft_derivative
 from .indexing import *  # noqa: F403
 from .join import *  # noqa: F403
-from .linalg import logdet, solve_triangular
+from .matrices import logdet, solve_triangular
 from .products import *  # noqa: F403
 from .rearrange import *  # noqa: F403
 from .reductions import *  # noqa: F403
 from .sorting import *  # noqa: F403
 from .special import *  # noqa: F403
+from .statistics import *  # noqa: F403
 from .ufuncs import *  # noqa: F403
 
 __all__ = [
@@ -52,7 +58,9 @@ __all__ = [
     "solve_triangular",
 ]
 for _module in (
+    contraction,
     create,
+    cumulative,
     differences,
     elementwise,
     extend,
@@ -63,6 +71,7 @@ for _module in (
     reductions,
     sorting,
     special,
+    statistics,
     ufuncs,
 ):
     __all__ += _module.__all__

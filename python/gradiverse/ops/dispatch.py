@@ -4,6 +4,7 @@ import numpy as np
 
 from . import (
     create,
+    cumulative,
     elementwise,
     extend,
     indexing,
@@ -11,6 +12,7 @@ from . import (
     rearrange,
     reductions,
     sorting,
+    statistics,
 )
 from . import ufuncs as u
 from ._core import (
@@ -31,7 +33,7 @@ _REDUCE = {
     "logical_and": reductions.all,
     "logical_or": reductions.any,
 }
-_ACCUMULATE = {"add": reductions.cumsum, "multiply": reductions.cumprod}
+_ACCUMULATE = {"add": cumulative.cumsum, "multiply": cumulative.cumprod}
 
 
 def array_ufunc(ufunc, method, inputs, kwargs):
@@ -144,14 +146,14 @@ METHODS = {
     "compress": lambda a, condition, axis=None: indexing.compress(condition, a, axis),
     "conj": u.conjugate,
     "conjugate": u.conjugate,
-    "cumprod": reductions.cumprod,
-    "cumsum": reductions.cumsum,
+    "cumprod": cumulative.cumprod,
+    "cumsum": cumulative.cumsum,
     "diagonal": create.diagonal,
     "dot": products.dot,
     "flatten": rearrange.ravel,
     "imag": elementwise.imag,
     "max": reductions.amax,
-    "mean": reductions.mean,
+    "mean": statistics.mean,
     "min": reductions.amin,
     "nonzero": _nonzero,
     "prod": reductions.prod,
@@ -164,11 +166,11 @@ METHODS = {
     "searchsorted": sorting.searchsorted,
     "sort": sorting.sort,
     "squeeze": rearrange.squeeze,
-    "std": reductions.std,
+    "std": statistics.std,
     "sum": reductions.sum,
     "swapaxes": rearrange.swapaxes,
     "take": indexing.take,
     "trace": create.trace,
     "transpose": _transpose,
-    "var": reductions.var,
+    "var": statistics.var,
 }

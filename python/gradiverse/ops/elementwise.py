@@ -387,9 +387,9 @@ def sinc(x):
 @implements("unwrap")
 def unwrap(p, discont=None, axis=-1, *, period=2 * np.pi):
     """Remove jumps larger than half a period along an axis."""
+    from .cumulative import cumsum
     from .differences import diff
     from .join import concatenate
-    from .reductions import cumsum
 
     p = as_var(p)
     p = cast(p, inexact(p.dtype))

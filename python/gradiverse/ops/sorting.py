@@ -1,6 +1,4 @@
-"""Sorting, searching and order statistics."""
-
-import math
+"""Sorting and searching."""
 
 import numpy as np
 
@@ -8,26 +6,22 @@ from . import ufuncs as u
 from ._core import (
     FLOAT64,
     as_var,
-    axis_tuple,
     cast,
     concrete,
     emit,
     evaluate,
     first_var,
     implements,
-    inexact,
     move_last,
     permute,
     reshaped,
-    span,
 )
 from .elementwise import where
-from .reductions import any as any_of
 from .reductions import sum as sum_of
 
 __all__ = [
     "argpartition", "argsort", "argwhere", "digitize", "flatnonzero", "interp",
-    "median", "nonzero", "partition", "percentile", "quantile", "searchsorted", "sort",
+    "nonzero", "partition", "searchsorted", "sort",
 ]  # fmt: skip
 
 
@@ -136,106 +130,3 @@ def interp(x, xp, fp, left=None, right=None, period=None):
         return inside
     inside = where(u.less(x, xp[0]), fp[0] if left is None else left, inside)
     return where(u.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
-
-
-# --- order statistics -----------------------------------------------------------
-
-# Hyndman and Fan's continuous estimators: position = n q + alpha + q (1 - alpha - beta)
-_PLOTTING = {
-    "weibull": (0.0, 0.0),
-    "linear": (1.0, 1.0),
-    "hazen": (0.5, 0.5),
-    "interpolated_inverted_cdf": (0.0, 1.0),
-    "median_unbiased": (1 / 3, 1 / 3),
-    "normal_unbiased": (3 / 8, 3 / 8),
-}
-
-
-def _positions(q, n, method):
-    """Lower index, upper index and weight of the upper for one level."""
-    if method in _PLOTTING:
-        alpha, beta = _PLOTTING[method]
-        at = n * q + alpha + q * (1 - alpha - beta) - 1
-    elif method in ("lower", "higher", "nearest", "midpoint"):
-        at = q * (n - 1)
-    else:
-        raise ValueError(
-            f"quantile: method {method!r} is not offered for traced values; use one of "
-            + ", ".join([*_PLOTTING, "lower", "higher", "nearest", "midpoint"])
-        )
-    at = min(max(at, 0.0), n - 1.0)
-    low = int(np.floor(at))
-    high = int(np.ceil(at))
-    if method == "lower":
-        return low, low, 0.0
-    if method == "higher":
-        return high, high, 0.0
-    if method == "nearest":
-        return int(np.round(at)), int(np.round(at)), 0.0
-    return low, high, 0.5 if method == "midpoint" and high > low else at - low
-
-
-def _flattened(a, axis):
-    """Reduced axes joined as the last one, and the shape with them kept as 1."""
-    axes = tuple(range(a.ndim)) if axis is None else axis_tuple(axis, a.ndim)
-    rest = [i for i in range(a.ndim) if i not in axes]
-    kept = [1 if i in axes else n for i, n in enumerate(a.shape)]
-    x = permute(a, [*rest, *axes])
-    lead = [a.shape[i] for i in rest]
-    return reshaped(x, (*lead, a.size // max(1, math.prod(lead)))), kept
-
-
-@implements("quantile")
-def quantile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
-             keepdims=False, *, weights=None, interpolation=None):  # fmt: skip
-    """Quantiles over axes; q must be known while tracing."""
-    from .join import stack
-
-    u.refuse("quantile", {"out": out})
-    if weights is not None:
-        raise TypeError("quantile: weights are not offered for traced values")
-    a = as_var(a, first_var(q))
-    if a.size == 0:
-        raise ValueError(f"quantile: no elements in shape {a.shape}")
-    q = concrete(q, "quantile")
-    levels = np.asarray(q, dtype=np.float64)
-    if levels.size and not (levels.min() >= 0 and levels.max() <= 1):
-        raise ValueError("quantile: levels must lie in [0, 1]")
-    weak = isinstance(q, (int, float)) and not isinstance(q, np.generic)
-    dtype = inexact(a.dtype) if weak else np.result_type(a.dtype, levels.dtype)
-    x, kept = _flattened(cast(a, dtype), axis)
-    ordered = emit("sort", (x,))[0]
-    n, last = x.shape[-1], x.ndim - 1
-    bad = any_of(emit("isnan", (x,)), axis=-1)
-
-    def pick(i):
-        return reshaped(span(ordered, last, i, i + 1), x.shape[:-1])
-
-    found = []
-    for level in levels.ravel():
-        low, high, weight = _positions(float(level), n, interpolation or method)
-        value = pick(low)
-        if weight:
-            value = u.add(value, u.multiply(u.subtract(pick(high), value), weight))
-        value = where(bad, np.nan, value)
-        found.append(reshaped(value, kept) if keepdims else value)
-    if levels.ndim == 0:
-        return found[0]
-    y = stack(found)
-    return reshaped(y, (*levels.shape, *y.shape[1:]))
-
-
-@implements("percentile")
-def percentile(a, q, axis=None, out=None, overwrite_input=False, method="linear",
-               keepdims=False, *, weights=None, interpolation=None):  # fmt: skip
-    """Percentiles over axes; q must be known while tracing."""
-    q = concrete(q, "percentile")
-    q = q / 100 if np.isscalar(q) else np.asarray(q) / 100
-    return quantile(as_var(a), q, axis, out, overwrite_input, method, keepdims,
-                    weights=weights, interpolation=interpolation)  # fmt: skip
-
-
-@implements("median")
-def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
-    """Median over axes."""
-    return quantile(a, 0.5, axis, out, overwrite_input, "midpoint", keepdims)
