@@ -11,6 +11,11 @@ from .test_surface import evaluator, parts
 anp = pytest.importorskip("autograd.numpy")
 autograd = pytest.importorskip("autograd")
 
+#: NumPy's own warning about vectors of two components, and autograd's arithmetic.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Arrays of 2-dimensional:DeprecationWarning", "ignore:invalid value"
+)
+
 #: Where autograd has a convention of its own, or no derivative.
 OTHER = (
     "eigvals", "eigh", "cholesky", "svd(", "astype", "fmod", "copysign",

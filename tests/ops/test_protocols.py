@@ -45,7 +45,7 @@ ORDERED = (np.maximum, np.fmin, np.less)
 
 
 @pytest.mark.parametrize("f", BINARY, ids=lambda f: f.__name__)
-@pytest.mark.parametrize(("a", "b"), itertools.product(DTYPES, DTYPES))
+@pytest.mark.parametrize(("a", "b"), list(itertools.product(DTYPES, DTYPES)))
 def test_promotion_of_two_arrays(f, a, b):
     x, y = np.ones(3, a), np.ones(3, b)
     wanted = numpys(f, x, y)

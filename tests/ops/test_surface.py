@@ -18,6 +18,11 @@ from .surface import (
     names_in,
 )
 
+#: NumPy's own warning about vectors of two components, and autograd's arithmetic.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Arrays of 2-dimensional:DeprecationWarning", "ignore:invalid value"
+)
+
 SMOOTH_CASES = expressions(SMOOTH)
 STEP_CASES = expressions(STEPS)
 #: Methods of ufuncs exist in NumPy's namespace alone, methods of arrays need no `np`.

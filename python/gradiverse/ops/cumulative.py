@@ -14,11 +14,13 @@ from ._core import (
     reshaped,
     span,
 )
+from .elementwise import where
 from .reductions import kept_shape, summable
 from .reductions import sum as sum_of
 
 __all__ = [
-    "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "trapezoid",
+    "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "nancumprod",
+    "nancumsum", "trapezoid",
 ]  # fmt: skip
 
 
@@ -73,6 +75,23 @@ cumulative_sum = _cumulative("cumulative_sum", cumsum, 0)
 
 
 cumulative_prod = _cumulative("cumulative_prod", cumprod, 1)
+
+
+def _without_nan(name, function, neutral):
+    def nan_function(a, axis=None, dtype=None, out=None):
+        u.refuse(name, {"out": out})
+        x = as_var(a)
+        if x.dtype.kind in "fc":
+            x = where(emit("isnan", (x,)), neutral, x)
+        return function(x, axis, dtype)
+
+    nan_function.__name__ = nan_function.__qualname__ = name
+    nan_function.__doc__ = f"As {name[3:]}; NaN count as {neutral}."
+    return implements(name)(nan_function)
+
+
+nancumsum = _without_nan("nancumsum", cumsum, 0.0)
+nancumprod = _without_nan("nancumprod", cumprod, 1.0)
 
 
 @implements("trapezoid")

@@ -27,9 +27,9 @@ __all__ = [
     "angle", "around", "bitwise_and", "bitwise_invert", "bitwise_not", "bitwise_or",
     "bitwise_xor", "cbrt", "clip", "copysign", "deg2rad", "degrees", "divmod",
     "fabs", "fix", "fmod", "heaviside", "imag", "invert", "iscomplex", "isneginf",
-    "isposinf", "isreal", "modf", "nan_to_num", "piecewise", "positive", "rad2deg",
-    "radians", "real", "real_if_close", "round", "select", "signbit", "sinc",
-    "unwrap", "where",
+    "isposinf", "isreal", "modf", "nan_to_num", "piecewise", "polyval", "positive",
+    "rad2deg", "radians", "real", "real_if_close", "round", "select", "signbit",
+    "sinc", "unwrap", "where",
 ]  # fmt: skip
 
 
@@ -406,3 +406,15 @@ def unwrap(p, discont=None, axis=-1, *, period=2 * np.pi):
         dtype=FLOAT64 if p.dtype == FLOAT64 else p.dtype,
     )
     return u.add(p, concatenate((first, shift), axis=axis))
+
+
+@implements("polyval")
+def polyval(p, x):
+    """Polynomial with the highest coefficient first, by Horner's rule."""
+    like = first_var(p, x)
+    p = as_var(p, like)
+    x = as_var(x, like)
+    y = constant(0, x.dtype, like, x.shape)
+    for k in range(p.size):
+        y = u.add(u.multiply(y, x), p[k])
+    return y

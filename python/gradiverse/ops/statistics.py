@@ -31,8 +31,8 @@ from .reductions import axes_of, masked, reduce, sum
 
 _none = np._NoValue
 __all__ = [
-    "average", "mean", "median", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd",
-    "nansum", "nanvar", "percentile", "quantile", "std", "var",
+    "average", "corrcoef", "cov", "mean", "median", "nanmax", "nanmean", "nanmin",
+    "nanprod", "nanstd", "nansum", "nanvar", "percentile", "quantile", "std", "var",
 ]  # fmt: skip
 
 
@@ -295,3 +295,49 @@ def percentile(a, q, axis=None, out=None, overwrite_input=False, method="linear"
 def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
     """Median over axes."""
     return quantile(a, 0.5, axis, out, overwrite_input, "midpoint", keepdims)
+
+
+# --- covariance -----------------------------------------------------------------
+
+
+@implements("cov")
+def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None,
+        *, dtype=None):  # fmt: skip
+    """Covariance matrix of variables in rows (columns with ``rowvar=False``)."""
+    from .join import concatenate
+    from .products import matmul
+
+    if fweights is not None or aweights is not None:
+        raise TypeError("cov: weights are not offered for traced values")
+    like = first_var(m, y)
+    x = _variables(as_var(m, like), rowvar)
+    if y is not None:
+        x = concatenate((x, _variables(as_var(y, like), rowvar)))
+    # NumPy computes in double precision unless told otherwise.
+    x = cast(x, np.result_type(x.dtype, np.float64) if dtype is None else dtype)
+    n = x.shape[1] - (int(not bias) if ddof is None else ddof)
+    x = u.subtract(x, mean(x, axis=1, keepdims=True))
+    y = matmul(x, u.conjugate(permute(x, (1, 0))))
+    y = u.divide(y, float(n) if n > 0 else np.nan)
+    return reshaped(y, ()) if y.size == 1 else y
+
+
+def _variables(x, rowvar):
+    """A matrix with one variable a row."""
+    if x.ndim > 2:
+        raise ValueError(f"cov: variables have 1 or 2 axes, got shape {x.shape}")
+    if x.ndim < 2:
+        return reshaped(x, (1, x.size))
+    return x if rowvar or x.shape[0] == 1 else permute(x, (1, 0))
+
+
+@implements("corrcoef")
+def corrcoef(x, y=None, rowvar=True, *, dtype=None):
+    """Correlation matrix of variables in rows."""
+    from .create import last_diagonal
+
+    c = cov(x, y, rowvar, dtype=dtype)
+    if c.ndim == 0:
+        return u.divide(c, c)
+    sd = u.sqrt(u.abs(last_diagonal(c)))
+    return u.divide(u.divide(c, reshaped(sd, (sd.size, 1))), sd)
