@@ -26,7 +26,7 @@ static atomic_llong live_blocks, live_bytes, peak_bytes, total_blocks, fail_afte
 
 static header *header_of(void *block) { return (header *)((char *)block - LINE); }
 
-/* --- counting --------------------------------------------------------------*/
+/* --- counting --- */
 
 static bool failure_is_due(void)
 {
@@ -42,8 +42,7 @@ static void count_get(size_t capacity)
         atomic_fetch_add_explicit(&live_bytes, (long long)capacity,
                                   memory_order_relaxed);
     long long peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
-    while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {
-    }
+    while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {}
 }
 
 static void count_put(size_t capacity)
@@ -64,7 +63,7 @@ void gv_alloc_reset_peak(void) { atomic_store(&peak_bytes, atomic_load(&live_byt
 
 void gv_alloc_fail_after(int64_t n) { atomic_store(&fail_after, n > 0 ? n : 0); }
 
-/* --- blocks ----------------------------------------------------------------*/
+/* --- blocks --- */
 
 static void *memory_is_short(size_t size)
 {
@@ -127,7 +126,7 @@ void *gv_realloc(void *block, size_t old_size, size_t size)
     return fresh;
 }
 
-/* --- pool ------------------------------------------------------------------*/
+/* --- pool --- */
 
 static struct pool {
     pthread_mutex_t mutex;

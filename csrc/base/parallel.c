@@ -23,12 +23,12 @@ enum { max_workers = 255, spins = 4000 };
 static struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake, done;
-    int started;           /* workers that exist (owner only) */
-    atomic_bool busy;      /* a caller owns the pool */
-    atomic_bool open;      /* the job may be entered */
-    atomic_bool waiting;   /* the owner sleeps on done */
-    atomic_int inside;     /* workers in the job */
-    atomic_int sleepers;   /* workers asleep on wake */
+    int started;         /* workers that exist (owner only) */
+    atomic_bool busy;    /* a caller owns the pool */
+    atomic_bool open;    /* the job may be entered */
+    atomic_bool waiting; /* the owner sleeps on done */
+    atomic_int inside;   /* workers in the job */
+    atomic_int sleepers; /* workers asleep on wake */
     atomic_uint generation;
     /* the job */
     gv_task task;
@@ -53,7 +53,7 @@ static inline void relax(void)
 #endif
 }
 
-/* --- how many threads ------------------------------------------------------*/
+/* --- how many threads --- */
 
 static int read_number(const char *path)
 {
@@ -73,7 +73,8 @@ static int quota_cpus(void)
     if (file == NULL) return 0;
     int got = fscanf(file, "%ld %ld", &quota, &period);
     fclose(file);
-    return got == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+    return got == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period)
+                                               : 0;
 }
 
 /* Distinct cores among the CPUs this process may use. */
@@ -138,14 +139,15 @@ void gv_threads_set(int n)
 
 bool gv_in_parallel(void) { return in_task; }
 
-/* --- work ------------------------------------------------------------------*/
+/* --- work --- */
 
 static void run_chunks(void)
 {
     int64_t n = pool.n, chunk = pool.chunk;
     in_task = true;
     for (;;) {
-        int64_t from = atomic_fetch_add_explicit(&pool.next, chunk, memory_order_relaxed);
+        int64_t from =
+            atomic_fetch_add_explicit(&pool.next, chunk, memory_order_relaxed);
         if (from >= n) break;
         int64_t to = from + chunk < n ? from + chunk : n;
         for (int64_t i = from; i < to; i++) pool.task(pool.ctx, i);
@@ -207,7 +209,7 @@ static void *worker(void *rank)
     return NULL;
 }
 
-/* --- starting --------------------------------------------------------------*/
+/* --- starting --- */
 
 /* In a forked child no worker exists: forget them and whatever they held. */
 static void forget_workers(void)

@@ -37,10 +37,10 @@ const char *gv_fail_message(void);
 void gv_fail_clear(void);
 
 /* Return from the calling function when the expression fails. */
-#define GV_TRY(expression)                      \
-    do {                                        \
-        gv_status status_ = (expression);       \
-        if (status_ != GV_OK) return status_;   \
+#define GV_TRY(expression)                    \
+    do {                                      \
+        gv_status status_ = (expression);     \
+        if (status_ != GV_OK) return status_; \
     } while (0)
 
 #endif

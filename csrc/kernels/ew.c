@@ -25,7 +25,8 @@ const char *gv_ew_dtypes(gv_ew_code code) { return info[code].dtypes; }
 
 bool gv_ew_takes(gv_ew_code code, gv_dtype dtype)
 {
-    return (unsigned)dtype < GV_N_DTYPE && strchr(info[code].dtypes, letter[dtype]) != NULL;
+    return (unsigned)dtype < GV_N_DTYPE &&
+        strchr(info[code].dtypes, letter[dtype]) != NULL;
 }
 
 /* Families by level; AVX levels fall back to nothing: each offers everything. */

@@ -101,7 +101,7 @@ typedef enum gv_ew_code {
 #define GV_EW_ENUM(code, nin, result, dtypes) GV_EW_##code,
     GV_EW_LIST(GV_EW_ENUM)
 #undef GV_EW_ENUM
-    GV_EW_N
+        GV_EW_N
 } gv_ew_code;
 
 /* GV_EW_NIN_ADD = 2, ...: number of inputs as a constant */

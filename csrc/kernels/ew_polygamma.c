@@ -4,19 +4,19 @@
  *   tail(y)  = (n-1)!/y^n + n!/(2 y^(n+1)) + sum_j B_2j (2j+n-1)!/((2j)! y^(2j+n))
  *
  * with K such that y >= 10 + n (Abramowitz & Stegun 6.4.6 and 6.4.11); n = 0 has
- * -log y in place of (n-1)!/y^n. Relative error some 1e-15 for x > 0 (for n = 0 relative
- * to the larger of |psi| and 1). Negative x use the same recurrence down to -10000 and
- * are NaN below. */
+ * -log y in place of (n-1)!/y^n. Relative error some 1e-15 for x > 0 (for n = 0
+ * relative to the larger of |psi| and 1). Negative x use the same recurrence down to
+ * -10000 and are NaN below. */
 #include <math.h>
 
 #include "kernels/ew.h"
 
 /* B_2j / (2j)! */
 static const double bernoulli[] = {
-    8.33333333333333333e-02, -1.38888888888888889e-03, 3.30687830687830688e-05,
-    -8.26719576719576720e-07, 2.08767569878680990e-08, -5.28419013868749318e-10,
-    1.33825365306846788e-11, -3.38968029632258287e-13, 8.58606205627784456e-15,
-    -2.17486869855806187e-16, 5.50900282836022952e-18, -1.39544646858125233e-19,
+    8.33333333333333333e-02,  -1.38888888888888889e-03, 3.30687830687830688e-05,
+    -8.26719576719576720e-07, 2.08767569878680990e-08,  -5.28419013868749318e-10,
+    1.33825365306846788e-11,  -3.38968029632258287e-13, 8.58606205627784456e-15,
+    -2.17486869855806187e-16, 5.50900282836022952e-18,  -1.39544646858125233e-19,
 };
 
 static double power(double y, int n)

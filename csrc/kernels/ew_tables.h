@@ -11,12 +11,12 @@ typedef gv_ew_kernel gv_ew_cast_table[GV_N_DTYPE][GV_N_DTYPE]; /* [from][to] */
 #define GV_EW_X86 1
 #endif
 
-#define GV_EW_DECLARE(level)                                                     \
-    extern const gv_ew_family gv_ew_arith_##level, gv_ew_compare_##level,        \
-        gv_ew_trans_##level, gv_ew_complex_##level, gv_ew_special_##level;       \
+#define GV_EW_DECLARE(level)                                               \
+    extern const gv_ew_family gv_ew_arith_##level, gv_ew_compare_##level,  \
+        gv_ew_trans_##level, gv_ew_complex_##level, gv_ew_special_##level; \
     extern const gv_ew_cast_table gv_ew_cast_##level
 
-#define GV_EW_LEVEL_ROW(level) \
+#define GV_EW_LEVEL_ROW(level)                                          \
     &gv_ew_arith_##level, &gv_ew_compare_##level, &gv_ew_trans_##level, \
         &gv_ew_special_##level, &gv_ew_complex_##level
 

@@ -22,13 +22,14 @@ void gv_random_block(const uint32_t counter[4], const uint32_t key[2], uint32_t 
     memcpy(out, c, sizeof c);
 }
 
-/* --- keys --------------------------------------------------------------------------*/
+/* --- keys --- */
 
-void gv_random_fold_in(const int64_t key[2], int64_t tag, int64_t number, int64_t out[2])
+void gv_random_fold_in(const int64_t key[2], int64_t tag, int64_t number,
+                       int64_t out[2])
 {
     /* another cipher key than that of the values, so that no block is used twice */
-    uint64_t k = (uint64_t)key[0] ^
-                 (0x6a09e667f3bcc908 + (uint64_t)tag * 0x9e3779b97f4a7c15);
+    uint64_t k =
+        (uint64_t)key[0] ^ (0x6a09e667f3bcc908 + (uint64_t)tag * 0x9e3779b97f4a7c15);
     uint64_t i = (uint64_t)number, stream = (uint64_t)key[1];
     uint32_t counter[4] = { (uint32_t)i, (uint32_t)(i >> 32), (uint32_t)stream,
                             (uint32_t)(stream >> 32) };
@@ -38,7 +39,7 @@ void gv_random_fold_in(const int64_t key[2], int64_t tag, int64_t number, int64_
     out[1] = (int64_t)((uint64_t)word[3] << 32 | word[2]);
 }
 
-/* --- values --------------------------------------------------------------------------*/
+/* --- values --- */
 
 bool gv_random_offers(gv_random_kind kind, gv_dtype dtype)
 {

@@ -7,9 +7,9 @@
  * level (normal ones may differ there in the last bit).
  *
  * Layout: eight consecutive blocks make a tile of 32 values of 32 bits or 16 of 64
- * bits. Value v of a 32-bit tile is word 2 (v / 16) + v % 2 of block (v % 16) / 2; value
- * v of a 64-bit tile is the pair of words 2 (v / 8), 2 (v / 8) + 1 of block v % 8 (low
- * word first).
+ * bits. Value v of a 32-bit tile is word 2 (v / 16) + v % 2 of block (v % 16) / 2;
+ * value v of a 64-bit tile is the pair of words 2 (v / 8), 2 (v / 8) + 1 of block v % 8
+ * (low word first).
  *
  * uniform: multiples of 2^-24 (float) or 2^-53 (double) in [0, 1).
  * normal:  Box-Muller; the first half of a tile gives radii, the second half angles, of
@@ -38,6 +38,7 @@ void gv_random_fill(gv_random_kind kind, gv_dtype dtype, const int64_t key[2],
                     int64_t first, int64_t n, void *out);
 
 /* A new key from an old one and a number; other tags give other keys. */
-void gv_random_fold_in(const int64_t key[2], int64_t tag, int64_t number, int64_t out[2]);
+void gv_random_fold_in(const int64_t key[2], int64_t tag, int64_t number,
+                       int64_t out[2]);
 
 #endif

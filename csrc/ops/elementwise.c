@@ -8,11 +8,12 @@ static gv_status check_shapes(const gv_infer *inf, const char *name)
     for (int k = 1; k < inf->nin; k++) {
         if (gv_shape_equal(&inf->in[0].shape, &inf->in[k].shape)) continue;
         char a[160], b[160];
-        return gv_fail(GV_ERR_VALUE,
-                       "%s: inputs 0 and %d have different shapes, %s and %s; broadcast "
-                       "them to one shape first",
-                       name, k, gv_type_format(&inf->in[0], a, sizeof a),
-                       gv_type_format(&inf->in[k], b, sizeof b));
+        return gv_fail(
+            GV_ERR_VALUE,
+            "%s: inputs 0 and %d have different shapes, %s and %s; broadcast "
+            "them to one shape first",
+            name, k, gv_type_format(&inf->in[0], a, sizeof a),
+            gv_type_format(&inf->in[k], b, sizeof b));
     }
     return GV_OK;
 }
@@ -22,20 +23,22 @@ static gv_status check_dtypes(const gv_infer *inf, const char *name, int first)
     gv_dtype d = inf->in[first].dtype;
     for (int k = first + 1; k < inf->nin; k++)
         if (inf->in[k].dtype != d)
-            return gv_fail(GV_ERR_TYPE,
-                           "%s: inputs %d and %d have different dtypes, %s and %s; cast "
-                           "one of them first",
-                           name, first, k, gv_dtype_name(d),
-                           gv_dtype_name(inf->in[k].dtype));
+            return gv_fail(
+                GV_ERR_TYPE,
+                "%s: inputs %d and %d have different dtypes, %s and %s; cast "
+                "one of them first",
+                name, first, k, gv_dtype_name(d), gv_dtype_name(inf->in[k].dtype));
     if (gv_ew_takes((gv_ew_code)inf->op->aux, d)) return GV_OK;
     const char *letters = gv_ew_dtypes((gv_ew_code)inf->op->aux);
     char list[96];
     size_t used = 0;
     list[0] = '\0';
     for (; *letters != '\0'; letters++) {
-        const char *kind = *letters == 'B' ? "bool" : *letters == 'I' ? "integer" :
-                           *letters == 'F' ? "float" : *letters == 'C' ? "complex" :
-                                                                        "fixed-point";
+        const char *kind = *letters == 'B' ? "bool"
+            : *letters == 'I'              ? "integer"
+            : *letters == 'F'              ? "float"
+            : *letters == 'C'              ? "complex"
+                                           : "fixed-point";
         for (const char *p = used > 0 ? ", " : ""; *p; p++) list[used++] = *p;
         for (const char *p = kind; *p; p++) list[used++] = *p;
         list[used] = '\0';
@@ -78,7 +81,7 @@ gv_ew_fn gv_elementwise_kernel(const gv_op *op, const gv_dtype *in, gv_dtype out
     return gv_ew_get((gv_ew_code)op->aux, in[gv_ew_nin((gv_ew_code)op->aux) - 1], out);
 }
 
-/* --- running ---------------------------------------------------------------*/
+/* --- running --- */
 
 enum { block = 16384, max_inputs = 8 };
 

@@ -21,17 +21,23 @@ void gv_elementwise_run(gv_ew_fn kernel, int nin, int64_t n, const void *const *
                         void *out, const size_t *size, double cost);
 
 /* An entry of the table; more members (vjp, doc of attributes) may follow. */
-#define GV_ELEMENTWISE(op_name, code, op_signature, op_doc, op_samples, op_flags, ...)    \
-    const gv_op gv_op_##op_name = {                                                       \
-        .name = #op_name, .signature = op_signature, .doc = op_doc, .attrs = "",          \
-        .samples = op_samples, .flags = GV_ELEMENTWISE | (op_flags),                      \
-        .infer = gv_elementwise_infer, .forward = gv_elementwise_forward,                 \
-        .ew = gv_elementwise_kernel, .aux = GV_EW_##code,                                    \
-        .nin = GV_EW_NIN_##code, __VA_ARGS__ }
+#define GV_ELEMENTWISE(op_name, code, op_signature, op_doc, op_samples, op_flags, ...) \
+    const gv_op gv_op_##op_name = { .name = #op_name,                                  \
+                                    .signature = op_signature,                         \
+                                    .doc = op_doc,                                     \
+                                    .attrs = "",                                       \
+                                    .samples = op_samples,                             \
+                                    .flags = GV_ELEMENTWISE | (op_flags),              \
+                                    .infer = gv_elementwise_infer,                     \
+                                    .forward = gv_elementwise_forward,                 \
+                                    .ew = gv_elementwise_kernel,                       \
+                                    .aux = GV_EW_##code,                               \
+                                    .nin = GV_EW_NIN_##code,                           \
+                                    __VA_ARGS__ }
 
 /* The head of every vjp rule: fixed arguments, short names. */
-#define GV_VJP(name)                                                                      \
-    static gv_status name(gv_graph *g, const gv_node *node, const gv_val *g_out,          \
+#define GV_VJP(name)                                                             \
+    static gv_status name(gv_graph *g, const gv_node *node, const gv_val *g_out, \
                           gv_val *g_in)
 
 static inline bool gv_wanted(gv_val v) { return v != GV_NONE; }

@@ -37,8 +37,8 @@ GV_VJP(mul_vjp)
             g_in[k] = E2(mul, g_out[0], gv_emit_conj(g, node->in[1 - k]));
     return GV_OK;
 }
-GV_ELEMENTWISE(mul, MUL, SIG2, "Product a b.", PAIR, GV_BILINEAR | GV_CHEAP | GV_INPLACE,
-               .vjp = mul_vjp);
+GV_ELEMENTWISE(mul, MUL, SIG2, "Product a b.", PAIR,
+               GV_BILINEAR | GV_CHEAP | GV_INPLACE, .vjp = mul_vjp);
 
 GV_VJP(div_vjp)
 {
@@ -70,7 +70,8 @@ GV_VJP(pow_vjp)
     }
     return GV_OK;
 }
-GV_ELEMENTWISE(pow, POW, SIG2, "Power a^b; integers: 0 for a negative b unless |a| is 1.",
+GV_ELEMENTWISE(pow, POW, SIG2,
+               "Power a^b; integers: 0 for a negative b unless |a| is 1.",
                "p[3] r[3]; p[7,5] r[7,5]; r[0] r[0]; p[] r[]", GV_INPLACE,
                .vjp = pow_vjp, .flops = 3);
 
@@ -92,9 +93,10 @@ GV_ELEMENTWISE(floor_divide, FLOOR_DIVIDE, SIG2,
                "r[3] r{0.5,2}[3]; i{-9,9}[7,5] i{1,4}[7,5]; r[0] r[0]; r[] r{0.5,2}[]",
                GV_NODIFF | GV_INPLACE, .flops = 3);
 
-GV_ELEMENTWISE(wins, WINS, SIG2,
-               "1 where a > b, 1/2 where a = b, else 0: the gradient's share of a maximum.",
-               REAL_PAIR, GV_NODIFF | GV_CHEAP | GV_INPLACE, );
+GV_ELEMENTWISE(
+    wins, WINS, SIG2,
+    "1 where a > b, 1/2 where a = b, else 0: the gradient's share of a maximum.",
+    REAL_PAIR, GV_NODIFF | GV_CHEAP | GV_INPLACE, );
 
 /* Shares for the two inputs; `other` is the value that NaN must not win against. */
 static gv_val share(gv_graph *g, gv_val a, gv_val b, gv_val other)
@@ -121,10 +123,10 @@ GV_VJP(maximum_vjp) { return extreme_vjp(g, node, g_out, g_in, true, false); }
 GV_VJP(minimum_vjp) { return extreme_vjp(g, node, g_out, g_in, false, false); }
 GV_VJP(fmax_vjp) { return extreme_vjp(g, node, g_out, g_in, true, true); }
 GV_VJP(fmin_vjp) { return extreme_vjp(g, node, g_out, g_in, false, true); }
-GV_ELEMENTWISE(maximum, MAXIMUM, SIG2, "Larger of a and b; NaN if either is.", REAL_PAIR,
-               GV_CHEAP | GV_INPLACE, .vjp = maximum_vjp);
-GV_ELEMENTWISE(minimum, MINIMUM, SIG2, "Smaller of a and b; NaN if either is.", REAL_PAIR,
-               GV_CHEAP | GV_INPLACE, .vjp = minimum_vjp);
+GV_ELEMENTWISE(maximum, MAXIMUM, SIG2, "Larger of a and b; NaN if either is.",
+               REAL_PAIR, GV_CHEAP | GV_INPLACE, .vjp = maximum_vjp);
+GV_ELEMENTWISE(minimum, MINIMUM, SIG2, "Smaller of a and b; NaN if either is.",
+               REAL_PAIR, GV_CHEAP | GV_INPLACE, .vjp = minimum_vjp);
 GV_ELEMENTWISE(fmax, FMAX, SIG2, "Larger of a and b; NaN only if both are.", REAL_PAIR,
                GV_CHEAP | GV_INPLACE, .vjp = fmax_vjp);
 GV_ELEMENTWISE(fmin, FMIN, SIG2, "Smaller of a and b; NaN only if both are.", REAL_PAIR,
@@ -161,7 +163,7 @@ static gv_status abs_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in,
 GV_ELEMENTWISE(abs, ABS, SIG1, "Absolute value |x|; real for complex x.", ONE, GV_CHEAP,
                .vjp = abs_vjp, .jvp = abs_jvp);
 
-/* sign(x) = x/|x| for complex x: the part of dx across x, over |x|; constant for real. */
+/* sign(x) = x/|x| for complex x: the part of dx across x, over |x|; flat for real. */
 static gv_val turn(gv_graph *g, gv_val x, gv_val s, gv_val v)
 {
     gv_dtype d = gv_graph_type(g, x)->dtype;
@@ -224,9 +226,10 @@ GV_VJP(sqrt_vjp)
     return GV_OK;
 }
 GV_ELEMENTWISE(sqrt, SQRT, SIG1, "Square root; principal branch for complex x.",
-               "p[3]; c{0.5,2}[7,5]; r[0]; p[]", GV_CHEAP | GV_INPLACE, .vjp = sqrt_vjp);
+               "p[3]; c{0.5,2}[7,5]; r[0]; p[]", GV_CHEAP | GV_INPLACE,
+               .vjp = sqrt_vjp);
 
-#define ROUNDING(name, code, doc)                                                      \
+#define ROUNDING(name, code, doc) \
     GV_ELEMENTWISE(name, code, SIG1, doc, REAL_ONE, GV_NODIFF | GV_CHEAP | GV_INPLACE, )
 ROUNDING(floor, FLOOR, "Largest integer not above x.");
 ROUNDING(ceil, CEIL, "Smallest integer not below x.");

@@ -1,5 +1,5 @@
 /* Complex parts and casts. All are linear over the reals; with the inner product
- * Re sum conj(a) b the adjoint of real is the embedding, of imag the embedding times i. */
+ * Re sum conj(a) b the adjoint of real is the embedding, of imag that times i. */
 #include "ops/elementwise.h"
 
 #define SIG1 "x() -> y()"
@@ -26,11 +26,12 @@ GV_ELEMENTWISE(real, REAL, SIG1, "Real part of complex x.", "c[3]; c[7,5]; c[0];
 GV_VJP(imag_vjp)
 {
     (void)node;
-    if (gv_wanted(g_in[0])) g_in[0] = E2(complex, gv_emit_zeros_like(g, g_out[0]), g_out[0]);
+    if (gv_wanted(g_in[0]))
+        g_in[0] = E2(complex, gv_emit_zeros_like(g, g_out[0]), g_out[0]);
     return GV_OK;
 }
-GV_ELEMENTWISE(imag, IMAG, SIG1, "Imaginary part of complex x.", "c[3]; c[7,5]; c[0]; c[]",
-               GV_LINEAR | GV_CHEAP, .vjp = imag_vjp);
+GV_ELEMENTWISE(imag, IMAG, SIG1, "Imaginary part of complex x.",
+               "c[3]; c[7,5]; c[0]; c[]", GV_LINEAR | GV_CHEAP, .vjp = imag_vjp);
 
 GV_VJP(complex_vjp)
 {

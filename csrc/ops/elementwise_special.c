@@ -13,19 +13,19 @@
 #define PLUS(v, t) gv_emit_shift(g, v, t)
 
 /* name##_vjp: cotangent = g * expression in x and y = f(x) */
-#define DERIVATIVE(name, expression)                                               \
-    GV_VJP(name##_vjp)                                                             \
-    {                                                                              \
-        gv_val x = node->in[0], y = gv_node_out(node, 0);                          \
-        (void)x, (void)y;                                                          \
-        if (gv_wanted(g_in[0])) g_in[0] = E2(mul, g_out[0], expression);           \
-        return GV_OK;                                                              \
+#define DERIVATIVE(name, expression)                                     \
+    GV_VJP(name##_vjp)                                                   \
+    {                                                                    \
+        gv_val x = node->in[0], y = gv_node_out(node, 0);                \
+        (void)x, (void)y;                                                \
+        if (gv_wanted(g_in[0])) g_in[0] = E2(mul, g_out[0], expression); \
+        return GV_OK;                                                    \
     }
-#define FUNCTION(name, code, doc, samples, cost)                                   \
-    GV_ELEMENTWISE(name, code, SIG1, doc, samples, GV_INPLACE, .vjp = name##_vjp,  \
+#define FUNCTION(name, code, doc, samples, cost)                                  \
+    GV_ELEMENTWISE(name, code, SIG1, doc, samples, GV_INPLACE, .vjp = name##_vjp, \
                    .flops = cost)
 
-/* --- error function ---------------------------------------------------------------*/
+/* --- error function --- */
 /* factor e^(-x^2) */
 static gv_val bell(gv_graph *g, gv_val x, double factor)
 {
@@ -56,7 +56,7 @@ DERIVATIVE(ndtri, inverse_density(g, y))
 FUNCTION(ndtri, NDTRI, "Quantile of the standard normal distribution, x in (0, 1).",
          "u[3]; u[7,5]; u[0]; u[]", 3);
 
-/* --- gamma function ---------------------------------------------------------------*/
+/* --- gamma function --- */
 static gv_val polygamma_of(gv_graph *g, int64_t order, gv_val x)
 {
     return gv_emit(g, &gv_op_polygamma, 1, &x, 1, &order);
@@ -69,7 +69,8 @@ FUNCTION(digamma, DIGAMMA, "Digamma function, derivative of gammaln.", POSITIVE,
 static gv_status polygamma_infer(gv_infer *inf)
 {
     if (!gv_dtype_is_float(inf->in[0].dtype))
-        return gv_fail(GV_ERR_TYPE, "polygamma: dtype %s is not offered (offered: float)",
+        return gv_fail(GV_ERR_TYPE,
+                       "polygamma: dtype %s is not offered (offered: float)",
                        gv_dtype_name(inf->in[0].dtype));
     if (inf->nattr != 1 || inf->attr[0] < 0 || inf->attr[0] > 20)
         return gv_fail(GV_ERR_VALUE, "polygamma: the order n must lie in 0..20");
@@ -96,7 +97,7 @@ const gv_op gv_op_polygamma = {
     .nin = 1,
 };
 
-/* --- sigmoid ----------------------------------------------------------------------*/
+/* --- sigmoid --- */
 DERIVATIVE(sigmoid, E2(mul, y, PLUS(E1(neg, y), 1)))
 DERIVATIVE(softplus, E1(sigmoid, x))
 FUNCTION(sigmoid, SIGMOID, "1 / (1 + e^(-x)).", REAL_ONE, 0.8);

@@ -8,27 +8,27 @@
 #define LN10 2.30258509299404568402
 
 /* Defines op_name##_vjp from an expression of the derivative in x and y = f(x). */
-#define DERIVATIVE(name, expression)                                               \
-    GV_VJP(name##_vjp)                                                             \
-    {                                                                              \
-        gv_val x = node->in[0], y = gv_node_out(node, 0);                          \
-        (void)x, (void)y;                                                          \
-        if (gv_wanted(g_in[0]))                                                    \
-            g_in[0] = E2(mul, g_out[0], gv_emit_conj(g, expression));              \
-        return GV_OK;                                                              \
+#define DERIVATIVE(name, expression)                                  \
+    GV_VJP(name##_vjp)                                                \
+    {                                                                 \
+        gv_val x = node->in[0], y = gv_node_out(node, 0);             \
+        (void)x, (void)y;                                             \
+        if (gv_wanted(g_in[0]))                                       \
+            g_in[0] = E2(mul, g_out[0], gv_emit_conj(g, expression)); \
+        return GV_OK;                                                 \
     }
 /* The same where the derivative is 1 / expression. */
-#define INVERSE_DERIVATIVE(name, expression)                                       \
-    GV_VJP(name##_vjp)                                                             \
-    {                                                                              \
-        gv_val x = node->in[0], y = gv_node_out(node, 0);                          \
-        (void)x, (void)y;                                                          \
-        if (gv_wanted(g_in[0]))                                                    \
-            g_in[0] = E2(div, g_out[0], gv_emit_conj(g, expression));              \
-        return GV_OK;                                                              \
+#define INVERSE_DERIVATIVE(name, expression)                          \
+    GV_VJP(name##_vjp)                                                \
+    {                                                                 \
+        gv_val x = node->in[0], y = gv_node_out(node, 0);             \
+        (void)x, (void)y;                                             \
+        if (gv_wanted(g_in[0]))                                       \
+            g_in[0] = E2(div, g_out[0], gv_emit_conj(g, expression)); \
+        return GV_OK;                                                 \
     }
-#define FUNCTION(name, code, doc, samples, cost)                                   \
-    GV_ELEMENTWISE(name, code, SIG1, doc, samples, GV_INPLACE, .vjp = name##_vjp,  \
+#define FUNCTION(name, code, doc, samples, cost)                                  \
+    GV_ELEMENTWISE(name, code, SIG1, doc, samples, GV_INPLACE, .vjp = name##_vjp, \
                    .flops = cost)
 #define ONE "x[3]; x[7,5]; r[0]; r[]"
 #define NEAR_ONE "p[3]; c{0.5,2}[7,5]; p[7,5]; r[0]; p[]"
@@ -36,7 +36,7 @@
 #define PLUS(v, t) gv_emit_shift(g, v, t)
 #define TIMES(v, t) gv_emit_scale(g, v, t)
 
-/* --- exponentials and logarithms ------------------------------------------------*/
+/* --- exponentials and logarithms --- */
 DERIVATIVE(exp, y)
 DERIVATIVE(exp2, TIMES(y, LN2))
 DERIVATIVE(expm1, PLUS(y, 1))
@@ -52,7 +52,7 @@ FUNCTION(log2, LOG2, "Logarithm to base 2.", NEAR_ONE, 0.8);
 FUNCTION(log10, LOG10, "Logarithm to base 10.", NEAR_ONE, 0.8);
 FUNCTION(log1p, LOG1P, "log(1 + x), accurate for small x.", NEAR_ONE, 0.8);
 
-/* --- trigonometric ----------------------------------------------------------------*/
+/* --- trigonometric --- */
 static gv_val one_minus_square(gv_graph *g, gv_val x)
 {
     return PLUS(E1(neg, E1(square, x)), 1);
@@ -67,13 +67,14 @@ INVERSE_DERIVATIVE(arccos, E1(neg, E1(sqrt, one_minus_square(g, x))))
 INVERSE_DERIVATIVE(arctan, one_plus_square(g, x))
 FUNCTION(sin, SIN, "Sine of x [rad].", ONE, 0.8);
 FUNCTION(cos, COS, "Cosine of x [rad].", ONE, 0.8);
-FUNCTION(tan, TAN, "Tangent of x [rad].", "x{-1.2,1.2}[3]; x{-1,1}[7,5]; r[0]; r{-1,1}[]",
-         1);
+FUNCTION(tan, TAN, "Tangent of x [rad].",
+         "x{-1.2,1.2}[3]; x{-1,1}[7,5]; r[0]; r{-1,1}[]", 1);
 FUNCTION(arcsin, ARCSIN, "Inverse sine [rad], x in [-1, 1].",
          "x{-0.8,0.8}[3]; r{-0.9,0.9}[7,5]; r[0]; r{-0.8,0.8}[]", 1);
 FUNCTION(arccos, ARCCOS, "Inverse cosine [rad], x in [-1, 1].",
          "x{-0.8,0.8}[3]; r{-0.9,0.9}[7,5]; r[0]; r{-0.8,0.8}[]", 1);
-FUNCTION(arctan, ARCTAN, "Inverse tangent [rad].", "x{-0.9,0.9}[3]; r[7,5]; r[0]; r[]", 1);
+FUNCTION(arctan, ARCTAN, "Inverse tangent [rad].", "x{-0.9,0.9}[3]; r[7,5]; r[0]; r[]",
+         1);
 
 GV_VJP(arctan2_vjp)
 {
@@ -102,7 +103,7 @@ GV_ELEMENTWISE(hypot, HYPOT, SIG2, "sqrt(a^2 + b^2) without overflow; gradient 0
                "r[3] r[3]; r[7,5] r[7,5]; r[0] r[0]; r[] r[]", GV_INPLACE,
                .vjp = hypot_vjp, .flops = 0.8);
 
-/* --- hyperbolic -------------------------------------------------------------------*/
+/* --- hyperbolic --- */
 DERIVATIVE(sinh, E1(cosh, x))
 DERIVATIVE(cosh, E1(sinh, x))
 DERIVATIVE(tanh, one_minus_square(g, y))
@@ -119,7 +120,7 @@ FUNCTION(arccosh, ARCCOSH, "Inverse hyperbolic cosine, x >= 1.",
 FUNCTION(arctanh, ARCTANH, "Inverse hyperbolic tangent, x in (-1, 1).",
          "x{-0.8,0.8}[3]; r{-0.9,0.9}[7,5]; r[0]; r{-0.8,0.8}[]", 1);
 
-/* --- sums of exponentials ---------------------------------------------------------*/
+/* --- sums of exponentials --- */
 /* d/da log(e^a + e^b) = sigmoid(a - b), 1/2 where a = b (also both infinite). */
 static gv_status logaddexp_rule(gv_graph *g, const gv_node *node, const gv_val *g_out,
                                 gv_val *g_in, double base)

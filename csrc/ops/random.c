@@ -10,14 +10,16 @@ static gv_status check_key(const gv_infer *inf)
 {
     const gv_type *t = &inf->in[0];
     char text[160];
-    if (t->dtype == GV_I64 && t->shape.ndim >= 1 && t->shape.dim[t->shape.ndim - 1] == 2)
+    if (t->dtype == GV_I64 && t->shape.ndim >= 1 &&
+        t->shape.dim[t->shape.ndim - 1] == 2)
         return GV_OK;
-    return gv_fail(GV_ERR_TYPE, "%s: a key is int64[..., 2], got %s; make one with "
+    return gv_fail(GV_ERR_TYPE,
+                   "%s: a key is int64[..., 2], got %s; make one with "
                    "gv.random.key(seed)",
                    inf->op->name, gv_type_format(t, text, sizeof text));
 }
 
-/* --- values ------------------------------------------------------------------------*/
+/* --- values --- */
 
 /* attributes: shape (length and values), dtype */
 static gv_status values_infer(gv_infer *inf)
@@ -77,15 +79,21 @@ static gv_status values_forward(const gv_call *call)
     return GV_OK;
 }
 
-#define VALUES(op_name, op_kind, op_doc, op_samples)                                   \
-    const gv_op gv_op_##op_name = {                                                    \
-        .name = #op_name, .signature = "key(2) -> y(...)", .doc = op_doc,              \
-        .attrs = "shape:ints, dtype:dtype", .samples = op_samples,                     \
-        .flags = GV_NODIFF | GV_RANDOM, .infer = values_infer,                         \
-        .forward = values_forward, .nin = 1, .aux = op_kind }
+#define VALUES(op_name, op_kind, op_doc, op_samples)                    \
+    const gv_op gv_op_##op_name = { .name = #op_name,                   \
+                                    .signature = "key(2) -> y(...)",    \
+                                    .doc = op_doc,                      \
+                                    .attrs = "shape:ints, dtype:dtype", \
+                                    .samples = op_samples,              \
+                                    .flags = GV_NODIFF | GV_RANDOM,     \
+                                    .infer = values_infer,              \
+                                    .forward = values_forward,          \
+                                    .nin = 1,                           \
+                                    .aux = op_kind }
 
 VALUES(random_bits, GV_RANDOM_BITS, "Random bits: int32 or int64 of any value.",
-       "k[2] | shape=(3,) dtype=int64; k[2] | shape=(7,5) dtype=int32; k[2] | shape=(0,) dtype=int64; "
+       "k[2] | shape=(3,) dtype=int64; k[2] | shape=(7,5) dtype=int32; k[2] | "
+       "shape=(0,) dtype=int64; "
        "k[2] | shape=() dtype=int64");
 VALUES(random_uniform, GV_RANDOM_UNIFORM, "Uniform random numbers in [0, 1).",
        "k[2] | shape=(3,) dtype=float64; k[2] | shape=(7,5) dtype=float32; "
@@ -94,7 +102,7 @@ VALUES(random_normal, GV_RANDOM_NORMAL, "Standard normal random numbers.",
        "k[2] | shape=(3,) dtype=float64; k[2] | shape=(7,5) dtype=float32; "
        "k[2] | shape=(0,) dtype=float64; k[2] | shape=() dtype=float64");
 
-/* --- keys --------------------------------------------------------------------------*/
+/* --- keys --- */
 
 static gv_status fold_in_infer(gv_infer *inf)
 {
@@ -103,7 +111,8 @@ static gv_status fold_in_infer(gv_infer *inf)
     batch.dim[--batch.ndim] = 0;
     char text[160];
     if (inf->in[1].dtype != GV_I64)
-        return gv_fail(GV_ERR_TYPE, "random_fold_in: the number has dtype %s, int64 needed",
+        return gv_fail(GV_ERR_TYPE,
+                       "random_fold_in: the number has dtype %s, int64 needed",
                        gv_dtype_name(inf->in[1].dtype));
     if (!gv_shape_equal(&inf->in[1].shape, &batch))
         return gv_fail(GV_ERR_VALUE,

@@ -45,6 +45,7 @@ const gv_op *gv_op_find(const char *name)
     for (unsigned at = hash_of(name);; at = (at + 1) % n_slots) {
         int held = atomic_load(&slots[at]);
         if (held == 0) return NULL;
-        if (strcmp(gv_op_table[held - 1]->name, name) == 0) return gv_op_table[held - 1];
+        if (strcmp(gv_op_table[held - 1]->name, name) == 0)
+            return gv_op_table[held - 1];
     }
 }

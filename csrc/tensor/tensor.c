@@ -80,11 +80,15 @@ gv_status gv_type_bytes(const gv_type *type, size_t *bytes)
     bool empty = false, over = false;
     for (int k = 0; k < type->shape.ndim; k++) {
         int64_t d = type->shape.dim[k];
-        if (d < 0) return gv_fail(GV_ERR_VALUE, "axis %d has length %lld", k, (long long)d);
-        if (d == 0) empty = true;
-        else over |= __builtin_mul_overflow(n, d, &n);
+        if (d < 0)
+            return gv_fail(GV_ERR_VALUE, "axis %d has length %lld", k, (long long)d);
+        if (d == 0)
+            empty = true;
+        else
+            over |= __builtin_mul_overflow(n, d, &n);
     }
-    if (empty) n = 0;
+    if (empty)
+        n = 0;
     else if (over || n > INT64_MAX / 4) {
         char text[256];
         return gv_fail(GV_ERR_VALUE, "%s has more bytes than can be addressed",

@@ -35,7 +35,10 @@ typedef struct gv_type {
 size_t gv_dtype_size(gv_dtype dtype);
 const char *gv_dtype_name(gv_dtype dtype); /* "bool", "int32", ..., "q32" */
 static inline bool gv_dtype_is_float(gv_dtype d) { return d == GV_F32 || d == GV_F64; }
-static inline bool gv_dtype_is_complex(gv_dtype d) { return d == GV_C64 || d == GV_C128; }
+static inline bool gv_dtype_is_complex(gv_dtype d)
+{
+    return d == GV_C64 || d == GV_C128;
+}
 static inline bool gv_dtype_is_fixed(gv_dtype d) { return d == GV_Q32 || d == GV_Q64; }
 /* Has a cotangent: float, complex or fixed point. */
 static inline bool gv_dtype_is_diff(gv_dtype d) { return d >= GV_F32; }
@@ -50,8 +53,8 @@ bool gv_shape_equal(const gv_shape *a, const gv_shape *b);
 int64_t gv_shape_span(const gv_shape *shape, int from, int to);
 int64_t gv_shape_size(const gv_shape *shape); /* all elements (1 for ndim 0) */
 /* Append / replace: shape with the last `core` axes replaced by n new ones. */
-gv_status gv_shape_replace_core(const gv_shape *shape, int core, int n, const int64_t *dim,
-                                gv_shape *out) GV_MUST;
+gv_status gv_shape_replace_core(const gv_shape *shape, int core, int n,
+                                const int64_t *dim, gv_shape *out) GV_MUST;
 /* elements * itemsize with overflow check */
 gv_status gv_type_bytes(const gv_type *type, size_t *bytes) GV_MUST;
 static inline gv_type gv_type_with(const gv_type *t, gv_dtype d)

@@ -6,22 +6,22 @@
 
 static long check_count, check_failures;
 
-#define CHECK(condition)                                                        \
-    do {                                                                        \
-        check_count++;                                                          \
-        if (!(condition) && check_failures++ < 20)                              \
-            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);      \
+#define CHECK(condition)                                                   \
+    do {                                                                   \
+        check_count++;                                                     \
+        if (!(condition) && check_failures++ < 20)                         \
+            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
     } while (0)
 
 /* The same with a printf-style note of the values involved. */
-#define CHECK_NOTE(condition, ...)                                              \
-    do {                                                                        \
-        check_count++;                                                          \
-        if (!(condition) && check_failures++ < 20) {                            \
-            printf("%s:%d: failed: %s: ", __FILE__, __LINE__, #condition);      \
-            printf(__VA_ARGS__);                                                \
-            printf("\n");                                                       \
-        }                                                                       \
+#define CHECK_NOTE(condition, ...)                                         \
+    do {                                                                   \
+        check_count++;                                                     \
+        if (!(condition) && check_failures++ < 20) {                       \
+            printf("%s:%d: failed: %s: ", __FILE__, __LINE__, #condition); \
+            printf(__VA_ARGS__);                                           \
+            printf("\n");                                                  \
+        }                                                                  \
     } while (0)
 
 static inline int check_done(const char *name)

@@ -13,9 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- status ----------------------------------------------------------------*/
+/* --- status --- */
 
-static gv_status fails_inside(void) { return gv_fail(GV_ERR_VALUE, "axis %d is %s", 3, "odd"); }
+static gv_status fails_inside(void)
+{
+    return gv_fail(GV_ERR_VALUE, "axis %d is %s", 3, "odd");
+}
 
 static gv_status tries(void)
 {
@@ -31,18 +34,21 @@ static void test_status(void)
     CHECK(strcmp(gv_fail_message(), "axis 3 is odd\nwhile testing") == 0);
     gv_fail(GV_ERR_TYPE, "again: %s", gv_fail_message());
     CHECK(strncmp(gv_fail_message(), "again: axis", 11) == 0);
-    for (int k = 0; k < 1000; k++) gv_fail_context("a long line of context number %d", k);
+    for (int k = 0; k < 1000; k++)
+        gv_fail_context("a long line of context number %d", k);
     CHECK(strlen(gv_fail_message()) < 5000);
     gv_fail_clear();
     CHECK(gv_fail_message()[0] == '\0');
 }
 
-/* --- allocator -------------------------------------------------------------*/
+/* --- allocator --- */
 
 static void test_blocks(void)
 {
     gv_alloc_stats before = gv_alloc_get_stats();
-    size_t sizes[] = { 0, 1, 63, 64, 65, 4096, 1 << 20, (4 << 20) - 1, 4 << 20, 9 << 20 };
+    size_t sizes[] = {
+        0, 1, 63, 64, 65, 4096, 1 << 20, (4 << 20) - 1, 4 << 20, 9 << 20
+    };
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         unsigned char *p = gv_alloc(sizes[k]);
         unsigned char *z = gv_alloc_zero(sizes[k]);
@@ -111,7 +117,7 @@ static void test_pool(void)
     CHECK(after.live_bytes == before.live_bytes);
 }
 
-/* --- threads ---------------------------------------------------------------*/
+/* --- threads --- */
 
 typedef struct sums {
     atomic_int hits[1000];
@@ -189,7 +195,8 @@ static void test_callers(void)
     pthread_t id[3];
     bool right[3];
     gv_threads_set(3);
-    for (int k = 0; k < 3; k++) CHECK(pthread_create(&id[k], NULL, loops, &right[k]) == 0);
+    for (int k = 0; k < 3; k++)
+        CHECK(pthread_create(&id[k], NULL, loops, &right[k]) == 0);
     for (int k = 0; k < 3; k++) {
         pthread_join(id[k], NULL);
         CHECK(right[k]);
@@ -214,7 +221,7 @@ static void test_fork(void)
     CHECK(loop_is_right(1000));
 }
 
-/* --- types -----------------------------------------------------------------*/
+/* --- types --- */
 
 static void test_types(void)
 {
@@ -228,16 +235,20 @@ static void test_types(void)
     CHECK(strcmp(gv_type_format(&t, text, sizeof text), "float64[2,3,4]") == 0);
     CHECK(strcmp(gv_type_format(&t, text, 5), "floa") == 0);
     CHECK(gv_shape_replace_core(&t.shape, 1, 2, (int64_t[]){ 7, 8 }, &other) == GV_OK);
-    CHECK(other.ndim == 4 && other.dim[2] == 7 && other.dim[3] == 8 && other.dim[4] == 0);
+    CHECK(other.ndim == 4 && other.dim[2] == 7 && other.dim[3] == 8 &&
+          other.dim[4] == 0);
     CHECK(gv_shape_replace_core(&t.shape, 4, 0, NULL, &other) == GV_ERR_VALUE);
     CHECK(!gv_shape_equal(&t.shape, &other) && gv_shape_equal(&t.shape, &t.shape));
-    int64_t big[] = { INT64_MAX / 2, INT64_MAX / 2, 1 }, none[] = { INT64_MAX, 0, INT64_MAX };
-    gv_type huge = { GV_F32, gv_shape_make(3, big) }, empty = { GV_F32, gv_shape_make(3, none) };
+    int64_t big[] = { INT64_MAX / 2, INT64_MAX / 2, 1 },
+            none[] = { INT64_MAX, 0, INT64_MAX };
+    gv_type huge = { GV_F32, gv_shape_make(3, big) },
+            empty = { GV_F32, gv_shape_make(3, none) };
     CHECK(gv_type_bytes(&huge, &bytes) == GV_ERR_VALUE);
     CHECK(gv_type_bytes(&empty, &bytes) == GV_OK && bytes == 0);
     CHECK(gv_dtype_cotangent(GV_Q32) == GV_F32 && gv_dtype_cotangent(GV_C64) == GV_C64);
     CHECK(gv_dtype_real(GV_C128) == GV_F64 && gv_dtype_complex(GV_F32) == GV_C64);
-    CHECK(!gv_dtype_is_diff(GV_I64) && gv_dtype_is_diff(GV_Q64) && gv_dtype_is_diff(GV_F32));
+    CHECK(!gv_dtype_is_diff(GV_I64) && gv_dtype_is_diff(GV_Q64) &&
+          gv_dtype_is_diff(GV_F32));
     gv_fail_clear();
 }
 

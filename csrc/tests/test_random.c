@@ -13,7 +13,9 @@ static void test_known_answers(void)
     static const struct {
         uint32_t counter[4], key[2], out[4];
     } known[] = {
-        { { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
+        { { 0, 0, 0, 0 },
+          { 0, 0 },
+          { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
         { { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff },
           { 0xffffffff, 0xffffffff },
           { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
@@ -54,11 +56,12 @@ static void test_layout(void)
     gv_random_fill(GV_RANDOM_UNIFORM, GV_F64, key, first, n, v);
     for (int i = 0; i < n; i++) {
         int64_t a = first + i, at = a % 32, at_wide = a % 16;
-        uint32_t w = word_of(key, a / 32 * 8 + at % 16 / 2, (int)(2 * (at / 16) + at % 2));
+        uint32_t w =
+            word_of(key, a / 32 * 8 + at % 16 / 2, (int)(2 * (at / 16) + at % 2));
         int64_t block = a / 16 * 8 + at_wide % 8;
         int half = 2 * (int)(at_wide / 8);
-        uint64_t x = (uint64_t)word_of(key, block, half + 1) << 32 |
-                     word_of(key, block, half);
+        uint64_t x =
+            (uint64_t)word_of(key, block, half + 1) << 32 | word_of(key, block, half);
         CHECK((uint32_t)bits[i] == w);
         CHECK((uint64_t)wide[i] == x);
         CHECK(u[i] == (float)(w >> 8) / 16777216.0f);
@@ -112,9 +115,10 @@ static void test_levels(gv_simd best)
             }
             double worst = 0; /* error of radius times trigonometric factor: 6 eps */
             for (int i = 0; i < n; i++)
-                worst = fmax(worst, cases[c].dtype == GV_F32
-                                        ? fabs((double)((float *)a)[i] - ((float *)b)[i])
-                                        : fabs(((double *)a)[i] - ((double *)b)[i]));
+                worst = fmax(worst,
+                             cases[c].dtype == GV_F32
+                                 ? fabs((double)((float *)a)[i] - ((float *)b)[i])
+                                 : fabs(((double *)a)[i] - ((double *)b)[i]));
             CHECK_NOTE(worst < (cases[c].dtype == GV_F32 ? 3e-6 : 5e-15), "%g", worst);
         }
     free(a);
@@ -165,8 +169,10 @@ static void check_moments(gv_random_kind kind, gv_dtype dtype)
     CHECK(fabs(square / m - s) < 5 * sqrt((k4 - s * s) / m));
     CHECK(fabs(fourth / m - k4) < 5 * sqrt((k8 - k4 * k4) / m));
     CHECK(fabs(next / m) < 5 * s / sqrt(m));
-    if (kind == GV_RANDOM_UNIFORM) CHECK(low >= 0 && low < 1e-4 && high < 1 && high > 0.9999);
-    else CHECK(low < -4 && low > -7 && high > 4 && high < 7);
+    if (kind == GV_RANDOM_UNIFORM)
+        CHECK(low >= 0 && low < 1e-4 && high < 1 && high > 0.9999);
+    else
+        CHECK(low < -4 && low > -7 && high > 4 && high < 7);
     free(x);
 }
 
