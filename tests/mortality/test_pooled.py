@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 
 from gradiverse.mortality import _pooled_learn as learn_module
-from gradiverse.mortality._pooled_calibrate import Calibration
-from gradiverse.mortality._pooled_joint import (
-    CellLaw,
-    Correlation,
-    half_width,
-    scale_nodes,
-)
+from gradiverse.mortality._pooled_calibrate import correlation_shares, held_out
+from gradiverse.mortality._pooled_joint import CellLaw, half_width, scale_nodes
 from gradiverse.mortality._pooled_kernel import (
     CENTRE,
     INDEX,
@@ -26,6 +21,7 @@ from gradiverse.mortality._pooled_kernel import (
 )
 from gradiverse.mortality._pooled_layer import _condition
 from gradiverse.mortality._pooled_panel import RelativePanel, period_offsets
+from gradiverse.mortality._pooled_shared import shared_update, symmetric_root
 from gradiverse.mortality.pooled import PooledModel
 
 WEEKS = np.arange(1, 27)
@@ -310,40 +306,111 @@ def test_scale_mixture_has_unit_variance_and_t_quantiles():
     assert half == pytest.approx(t.ppf(0.975, 9) * np.sqrt(7 / 9), rel=2e-3)
 
 
-def test_correlation_shares():
-    R = Correlation(
-        np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), [0.1, 0.2, 0.3, 0.4]
-    )
+def test_terms_of_a_law_are_shared_by_cells_of_one_code():
+    ones = np.ones((4, 1, 1))
+    codes = [np.zeros(4, int), np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])]
+    codes.append(np.arange(4))
+    terms = [
+        (np.sqrt(share) * ones, code)
+        for share, code in zip([0.1, 0.2, 0.3, 0.4], codes, strict=True)
+    ]
+    law = CellLaw(terms, np.zeros((4, 1)))
     expect = np.array(
         [[1, 0.3, 0.4, 0.1], [0.3, 1, 0.1, 0.4], [0.4, 0.1, 1, 0.3], [0.1, 0.4, 0.3, 1]]
     )
-    np.testing.assert_allclose(R.matrix(), expect)
-    law = CellLaw(np.ones((4, 1, 1)), np.zeros((4, 1)), R)
+    np.testing.assert_allclose(law.dense(), expect)
     assert law.parts(np.ones((1, 4, 1)))[0][0] == pytest.approx(expect.sum())
+    np.testing.assert_allclose(
+        law.week_blocks(np.array([0, 2]))[0], expect[[0, 2]][:, [0, 2]]
+    )
+
+
+def test_shared_update_is_dense_conditioning_of_all_cells_together():
+    rng = np.random.default_rng(5)
+    C, W, first, share = 4, 5, 3, 0.6
+    A = rng.standard_normal((C, W, W))
+    root = symmetric_root(A @ np.swapaxes(A, 1, 2))
+    noise = rng.uniform(0.5, 2.0, (C, W))
+    seen = rng.standard_normal((C, W))
+    seen[1, 0] = np.nan
+    seen[:, first:] = np.nan
+    group = np.array([0, 0, 1, 0])
+    R = share * (group[:, None] == group[None]) + (1 - share) * np.eye(C)
+    S = np.einsum("ij,iab,jcb->iajc", R, root, root).reshape(C * W, C * W)
+    o = np.flatnonzero(np.isfinite(seen.ravel()))
+    f = np.flatnonzero(np.tile(np.arange(W) >= first, C))
+    gain = np.linalg.solve(S[np.ix_(o, o)] + np.diag(noise.ravel()[o]), S[np.ix_(o, f)])
+    mean, common, own = shared_update(root, noise, seen, first, group, share)
+    np.testing.assert_allclose(mean.ravel(), gain.T @ seen.ravel()[o], rtol=1e-9)
+    law = CellLaw([(common, group), (own, np.arange(C))], np.zeros((C, W - first)))
+    np.testing.assert_allclose(
+        law.dense(), S[np.ix_(f, f)] - S[np.ix_(f, o)] @ gain, atol=1e-9
+    )
 
 
 def test_held_out_errors_are_those_of_refitting_without_the_year(small):
     model, _, _ = small
     layer = model.top
-    (block, _, _) = layer.blocks[0]
-    check = Calibration(layer.panel.offset, 8, layer.unit, layer.age)
-    check.add(block, layer.drift, True)
-    keep = np.flatnonzero((block.year != 2012) | (block.week < 8))
-    f = np.flatnonzero((block.year == 2012) & (block.week >= 8))
-    K = block.form.matrix(layer.theta) / np.outer(block.root, block.root)
-    A = K + block.noise[3] * np.eye(len(K))
+    (block, group, _) = layer.blocks[0]
+    held = held_out([block], [layer.learned.drift[group]], 26)[2012]
+    f = np.flatnonzero(block.year == 2012)
+    keep = np.flatnonzero(block.year != 2012)
+    noise = block.noise[3] * block.root**2
+    A = block.form.matrix(layer.theta) + np.diag(noise)
     S = np.linalg.solve(A[np.ix_(keep, keep)], A[np.ix_(keep, f)])
-    r = block.u[3] - layer.drift[3] * block.x
-    error = r[f] - S.T @ r[keep]
-    C = A[np.ix_(f, f)] - A[np.ix_(f, keep)] @ S
-    low, high = check.ranges[0]
-    w = (block.root * block.shape)[f] * (
-        (block.week[f] >= low) & (block.week[f] < high)
+    x = block.form.time - block.form.time.mean()
+    r = layer.panel.u[3].ravel() - layer.drift[3] * x
+    np.testing.assert_allclose(held.error[3], r[f] - S.T @ r[keep], atol=1e-8)
+    C = A[np.ix_(f, f)] - A[np.ix_(f, keep)] @ S - np.diag(noise[f])
+    np.testing.assert_allclose(held.root[3] @ held.root[3], C, atol=1e-9)
+    np.testing.assert_allclose(held.noise[3], noise[f], rtol=1e-9)
+    ranges = np.array([[10, 20]])
+    e, s, n = held.sums(ranges)
+    w = held.shape[3] * ((np.arange(26) >= 10) & (np.arange(26) < 20))
+    assert e[3, 0] == pytest.approx(w @ held.error[3], rel=1e-9)
+    assert s[3, 0] == pytest.approx(w @ C @ w, rel=1e-6)
+    assert n[3, 0] == pytest.approx((w**2) @ noise[f], rel=1e-9)
+
+
+def test_correlation_of_units_is_recovered():
+    years = np.arange(1990, 2012)
+    rng = np.random.default_rng(3)
+    common = simulate(true_theta(), 1, years, level=1e5, rng=1)[0] / 7e5
+    own = simulate(true_theta(), 12, years, rng=2)
+    mixed = rng.poisson(own * (common / common.mean(axis=0))).astype(float)
+    for counts, low, high in ((mixed, 0.25, 0.75), (own, 0.0, 0.15)):
+        layer = fitted(counts, years).top
+        shares = correlation_shares(
+            layer._held_out()[0], [layer.group], layer.panel.offset
+        )
+        assert low <= shares[0] <= high
+        assert shares.sum() == pytest.approx(1.0)
+
+
+def test_neighbours_help_where_shocks_are_shared():
+    years = np.arange(1996, 2010)
+    rng = np.random.default_rng(8)
+    strong = true_theta(epidemic=np.log(0.2))
+    common = simulate(strong, 1, years, level=1e5, rng=11)[0] / 7e5
+    weak = true_theta(epidemic=np.log(0.02), year=np.log(0.002))
+    own = simulate(weak, 12, years, level=6.0, rng=12)
+    counts = rng.poisson(own * (common / common.mean(axis=0))).astype(float)
+    together, alone = [], []
+    for last in range(10, 14):
+        model = fitted(counts[:, :last], years[:last])
+        now, days = counts[:, last], np.full((12, 26), 7.0)
+        year = int(years[last])
+        ahead = now[:, 8:13].sum(axis=1)
+        p = model.predict(now, days, year, WEEKS <= 8)
+        together.append(ahead / p.mean[:, :5].sum(axis=1) - 1)
+        q = [
+            model.predict(now[[c]], days[:1], year, WEEKS <= 8, np.array([c]))
+            for c in range(12)
+        ]
+        alone.append(ahead / np.array([x.mean[0, :5].sum() for x in q]) - 1)
+    assert np.sqrt(np.mean(np.square(together))) < 0.95 * np.sqrt(
+        np.mean(np.square(alone))
     )
-    noise = (w**2).sum() * block.noise[3]
-    structural = w @ C @ w - noise
-    expect = (w @ error) * np.sqrt(structural) / (structural + noise)
-    assert check.pairs[2012][0, 3, 0] == pytest.approx(expect, rel=1e-6)
 
 
 # -- calendars, gaps, edges -----------------------------------------------------------
@@ -357,8 +424,8 @@ def test_order_of_units_does_not_matter(small):
     q = other.predict(now[order], np.full(now.shape, 7.0), 2015, WEEKS <= 8)
     np.testing.assert_allclose(q.mean, p.mean[order], rtol=1e-5)
     np.testing.assert_allclose(q.sd, p.sd[order], rtol=1e-4)
-    some = model.predict(now[[7, 2]], np.full((2, 26), 7.0), 2015, WEEKS <= 8, [7, 2])
-    np.testing.assert_allclose(some.mean, p.mean[[7, 2]], rtol=1e-9)
+    some = model.predict(now[order], np.full(now.shape, 7.0), 2015, WEEKS <= 8, order)
+    np.testing.assert_allclose(some.mean, p.mean[order], rtol=1e-9)
 
 
 def test_days_scale_counts_not_rates():
@@ -403,9 +470,12 @@ def test_given_weeks_that_are_absent_are_not_conditioned_on(small):
     model, now, p = small
     gappy = now.copy()
     gappy[0, :8] = np.nan
-    q = model.predict(gappy, np.full(now.shape, 7.0), 2015, WEEKS <= 8)
+    one = np.array([0])
+    q = model.predict(gappy[one], np.full((1, 26), 7.0), 2015, WEEKS <= 8, one)
     np.testing.assert_allclose(q.mean[0], p.prior_mean[0, 8:], rtol=1e-9)
-    np.testing.assert_allclose(q.mean[1:], p.mean[1:], rtol=1e-9)
+    q = model.predict(gappy, np.full(now.shape, 7.0), 2015, WEEKS <= 8)
+    np.testing.assert_allclose(q.mean[1:], p.mean[1:], rtol=0.01)
+    assert q.sd[0].mean() > p.sd[0].mean()
 
 
 def test_future_counts_do_not_matter(small):
@@ -510,7 +580,7 @@ def test_bad_arguments_are_named(small):
         fitted(np.full((2, 3, 26), np.nan), np.arange(3))
     counts = model.top.panel.counts.copy()
     counts[3] = np.nan
-    with pytest.raises(ValueError, match="unit 'u03' has no week of history"):
+    with pytest.raises(ValueError, match="unit 'u03' has no week of"):
         fitted(counts, model.top.panel.years).predict(
             now, np.full(now.shape, 7.0), 2015, WEEKS <= 8
         )

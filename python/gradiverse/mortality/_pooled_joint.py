@@ -1,11 +1,10 @@
 """The joint predictive law of the pooled model.
 
-Deaths of cell i in the predicted weeks are  mean_i + g S_i z_i + e_i:  S_i a factor of
-the cell's structural covariance, z_i standard normal vectors whose correlation between
-cells i and j is R_ij times the identity, e_i independent noise (counts, white part), g
-one random scale, E[g^2] = 1, shared by all cells and weeks: a Student-t law whose
-covariance is known exactly.  R_ij is a sum of shares: all cells, cells of one unit,
-cells of one age, the cell itself.
+Deaths of cell i in the predicted weeks are  mean_i + g sum_t F_ti z_t(i) + e_i:  the
+F_ti are factors of the cell's structural covariance, z_t(i) standard normal vectors
+that cells of one group (all cells, one unit, one age, the cell alone) have in common,
+e_i independent noise (counts, white part) and g one random scale, E[g^2] = 1, shared by
+all cells and weeks: a Student-t law whose covariance is known exactly.
 
 With ages, a law of the units' totals E and a law of contrasts d combine as
 e_i = p_i E + d_i - p_i sum_j d_j,  p_i the cell's part of its unit: the ages add up to
@@ -41,85 +40,67 @@ def half_width(structural, noise, g2, level):
     return 0.5 * (low + high)
 
 
-class Correlation:
-    """R = common + same unit + same age + own.
+class CellLaw:
+    """Errors of a set of cells: terms that groups of cells share, and noise.
 
     Parameters
     ----------
-    unit, age : (C,) int codes from 0
-    shares : (4,) non-negative, sum one
+    terms : list of (factor, code)
+        factor (C, W, r); cells with the same code (C,) see the same r normal variates.
+    noise : (C, W) variances
     """
 
-    def __init__(self, unit, age, shares):
-        zero, own = np.zeros(len(unit), int), np.arange(len(unit))
-        self.codes = [zero, np.asarray(unit), np.asarray(age), own]
-        self.shares = np.asarray(shares, float)
-
-    def _parts(self):
-        return [(c, s) for c, s in zip(self.codes, self.shares, strict=True) if s > 0.0]
-
-    def quadratic(self, v):
-        """sum_ij R_ij v_i . v_j for v (k, C, r), shape (k,)."""
-        out = np.zeros(len(v))
-        for code, share in self._parts():
-            total = np.zeros((len(v), code.max() + 1, v.shape[2]))
-            np.add.at(total, (slice(None), code), v)
-            out += share * (total**2).sum(axis=(1, 2))
-        return out
-
-    def matrix(self, rows=None):
-        """(C, C), or the part of the cells `rows`."""
-        rows = self.codes[3] if rows is None else rows
-        R = np.zeros((len(rows), len(rows)))
-        for code, share in self._parts():
-            R += share * (code[rows][:, None] == code[rows][None])
-        return R
-
-    def draw(self, n, r, rng):
-        """(n, C, r) standard normal vectors with correlation R over the cells."""
-        out = np.zeros((n, len(self.codes[0]), r))
-        for code, share in self._parts():
-            out += np.sqrt(share) * rng.standard_normal((n, code.max() + 1, r))[:, code]
-        return out
-
-
-class CellLaw:
-    """Factor (C, W, r), noise variance (C, W) and correlation of a set of cells."""
-
-    def __init__(self, factor, noise, correlation):
-        self.factor, self.noise, self.correlation = factor, noise, correlation
+    def __init__(self, terms, noise):
+        self.terms, self.noise = terms, noise
 
     def scaled(self, by):
         """The law of the vector times `by` (C, W)."""
-        return CellLaw(
-            self.factor * by[..., None], self.noise * by**2, self.correlation
-        )
+        terms = [(factor * by[..., None], code) for factor, code in self.terms]
+        return CellLaw(terms, self.noise * by**2)
 
     def parts(self, w):
         """Structural and noise variance of sums with weights w (k, C, W)."""
-        v = np.matmul(w.transpose(1, 0, 2), self.factor).transpose(1, 0, 2)
-        noise = np.einsum("kcw,cw->k", w**2, self.noise, optimize=True)
-        return self.correlation.quadratic(v), noise
+        structural = np.zeros(len(w))
+        for factor, code in self.terms:
+            v = np.matmul(w.transpose(1, 0, 2), factor)
+            total = np.zeros((code.max() + 1, *v.shape[1:]))
+            np.add.at(total, code, v)
+            structural += (total**2).sum(axis=(0, 2))
+        return structural, np.einsum("kcw,cw->k", w**2, self.noise, optimize=True)
 
     def cell_parts(self):
         """Structural and noise variance of single cell-weeks, (C, W)."""
-        return (self.factor**2).sum(axis=2), self.noise
+        return sum((factor**2).sum(axis=2) for factor, _ in self.terms), self.noise
+
+    def week_blocks(self, rows):
+        """(W, n, n) structural covariance between the cells `rows` week by week."""
+        out = 0.0
+        for factor, code in self.terms:
+            F, same = factor[rows], code[rows][:, None] == code[rows][None]
+            out = out + np.einsum("iwr,jwr->wij", F, F, optimize=True) * same
+        return out
 
     def dense(self):
         """(C W, C W) covariance."""
-        C, W, r = self.factor.shape
-        flat = self.factor.reshape(C * W, r)
-        full = (flat @ flat.T).reshape(C, W, C, W)
-        full *= self.correlation.matrix()[:, None, :, None]
+        C, W = self.noise.shape
+        full = np.zeros((C, W, C, W))
+        for factor, code in self.terms:
+            flat = factor.reshape(C * W, -1)
+            product = (flat @ flat.T).reshape(C, W, C, W)
+            product *= (code[:, None] == code[None])[:, None, :, None]
+            full += product
         full = full.reshape(C * W, C * W)
         full.flat[:: C * W + 1] += self.noise.ravel()
         return full
 
     def draw(self, n, g, rng):
         """(n, C, W) draws; g (n,) the random scales."""
-        z = self.correlation.draw(n, self.factor.shape[2], rng) * g[:, None, None]
-        x = np.matmul(self.factor, z.transpose(1, 2, 0)).transpose(2, 0, 1)
-        return x + np.sqrt(self.noise) * rng.standard_normal(x.shape)
+        out = np.zeros((*self.noise.shape, n))
+        for factor, code in self.terms:
+            z = rng.standard_normal((code.max() + 1, factor.shape[2], n)) * g
+            out += np.matmul(factor, z[code])
+        out = out.transpose(2, 0, 1)
+        return out + np.sqrt(self.noise) * rng.standard_normal(out.shape)
 
 
 class SplitLaw:
@@ -152,9 +133,7 @@ class SplitLaw:
         s2, n2 = np.empty_like(s), np.empty_like(n)
         for u in range(len(self.top.noise)):
             mine = np.flatnonzero(self.unit == u)
-            F, p = self.contrast.factor[mine], self.part[mine]
-            B = np.einsum("iwr,jwr->wij", F, F, optimize=True)
-            B *= self.contrast.correlation.matrix(mine)
+            B, p = self.contrast.week_blocks(mine), self.part[mine]
             row, noise = B.sum(axis=2).T, self.contrast.noise[mine]
             own = np.einsum("wii->iw", B)
             s2[mine] = own - 2.0 * p * row + p**2 * row.sum(axis=0)

@@ -3,10 +3,11 @@
 import numpy as np
 
 from ..gp import condition
-from ._pooled_calibrate import Calibration
-from ._pooled_joint import CellLaw, Correlation
+from ._pooled_calibrate import correlation_shares, held_out, variance_factors
+from ._pooled_joint import CellLaw
 from ._pooled_kernel import KernelForm, dispersion, white_variance
 from ._pooled_learn import learn
+from ._pooled_shared import shared_update, symmetric_root
 
 LEAST_MEAN = 1e-3
 CHUNK = 4_000_000
@@ -45,8 +46,8 @@ def codes(labels):
 class Layer:
     """One set of cells with its learned covariance: all there is without ages."""
 
-    def __init__(self, panel, pool, training_years):
-        self.panel, self.training_years = panel, training_years
+    def __init__(self, panel, pool, training_years, shared):
+        self.panel, self.training_years, self.shared = panel, training_years, shared
         self.unit, _ = codes([u for u, _ in panel.cells])
         self.age, ages = codes([a for _, a in panel.cells])
         self.blocks = [(b, self.age[b.cells], True) for b in panel.blocks()]
@@ -64,15 +65,48 @@ class Layer:
             block.spectrum(self.theta)
         self.drift = learned.drift[self.age]
         self.drift_variance = learned.drift_variance[self.age]
-        self._calibrations = {}
+        self.group = codes(panel.phase)[0]
+        self.pool_group = None if pool is None else codes(pool.phase)[0]
+        self._calibrations, self._held = {}, None
+
+    def _held_out(self):
+        """Held-out years of the cells and of the pool, made once."""
+        if self._held is None:
+            self._held = []
+            for mine in (True, False):
+                chosen = [(b, g) for b, g, m in self.blocks if m == mine]
+                self._held.append(
+                    held_out(
+                        [b for b, _ in chosen],
+                        [self.learned.drift[g] for _, g in chosen],
+                        len(self.panel.weeks),
+                    )
+                )
+        return self._held
 
     def calibration(self, first):
-        """Variance factors by week, degrees of freedom, shares; weeks < first given."""
+        """Variance factors by week, degrees of freedom, shares; weeks < first given.
+
+        Units share their common part before conditioning (``_pooled_shared``); parts of
+        units are conditioned one by one and share what is left.
+        """
         if first not in self._calibrations:
-            check = Calibration(self.panel.offset, first, self.unit, self.age)
-            for block, group, mine in self.blocks:
-                check.add(block, self.learned.drift[group], mine)
-            self._calibrations[first] = (*check.factors(), check.shares())
+            own, pool = self._held_out()
+            offset = self.panel.offset
+            if self.shared:
+                shares = correlation_shares(own, [self.group], offset)
+                sets = [(own, self.group, shares[0])]
+                if pool:
+                    other = correlation_shares(pool, [self.pool_group], offset)
+                    sets.append((pool, self.pool_group, other[0]))
+            else:
+                codes = [np.zeros_like(self.unit), self.unit, self.age]
+                shares = correlation_shares(own, codes, offset, first)
+                sets = [(own, self.group, 0.0)]
+                if pool:
+                    sets.append((pool, self.pool_group, 0.0))
+            factors = variance_factors(sets, offset, first)
+            self._calibrations[first] = (*factors, shares)
         return self._calibrations[first]
 
     def count_noise(self, cells, days):
@@ -130,22 +164,6 @@ class Layer:
                 C, prior, np.arange(len(seen)), past[np.ix_(i, seen)]
             )
 
-    def update(self, mean, cov, observed, first):
-        """Condition on the finite `observed` (C', W); weeks from `first` on."""
-        C, W = mean.shape
-        rest = np.arange(first, W)
-        out, out_cov = np.empty((C, len(rest))), np.empty((C, len(rest), len(rest)))
-        for i, mask in _patterns(np.isfinite(observed)):
-            seen = np.flatnonzero(mask)
-            keep = np.r_[seen, rest]
-            out[i], out_cov[i] = _condition(
-                cov[np.ix_(i, keep, keep)],
-                mean[np.ix_(i, keep)],
-                np.arange(len(seen)),
-                observed[np.ix_(i, seen)],
-            )
-        return out, out_cov
-
     def predict(self, cells, days_now, year, observed, first):
         """Mean, law and degrees of freedom of the weeks from `first` on, in deaths.
 
@@ -153,24 +171,33 @@ class Layer:
         """
         mean, cov = self.forecast(cells, days_now, year)
         base = self.panel.profile()[cells] * days_now
-        noise = base**2 * (
-            self.count_noise(cells, days_now) + white_variance(self.theta)
-        )
+        noise = self.count_noise(cells, days_now) + white_variance(self.theta)
         prior_sd = base * np.sqrt(np.einsum("cii->ci", cov))
         prior_mean = base * np.maximum(1.0 + mean, LEAST_MEAN)
-        mean, cov = self.update(mean, cov, observed, first)
-        ahead = base[:, first:]
-        diagonal = np.arange(ahead.shape[1])
-        cov[:, diagonal, diagonal] -= noise[:, first:] / ahead**2
-        value, vector = np.linalg.eigh(cov)
-        root = (vector * np.sqrt(np.clip(value, 0.0, None))[:, None]) @ np.swapaxes(
-            vector, 1, 2
-        )
+        diagonal = np.arange(mean.shape[1])
+        cov[:, diagonal, diagonal] -= noise
         kappa, dof, shares = self.calibration(first)
-        mean = ahead * np.maximum(1.0 + mean, LEAST_MEAN)
+        shift, common, own = shared_update(
+            symmetric_root(cov),
+            noise,
+            observed - mean,
+            first,
+            codes(self.group[cells])[0],
+            shares[0] if self.shared else 0.0,
+        )
+        ahead = base[:, first:]
+        mean = ahead * np.maximum(1.0 + mean[:, first:] + shift, LEAST_MEAN)
         noise = dispersion(self.theta) * mean + white_variance(self.theta) * ahead**2
-        factor = (np.sqrt(kappa) * ahead)[..., None] * root
-        unit, _ = codes(self.unit[cells])
-        age, _ = codes(self.age[cells])
-        law = CellLaw(factor, noise, Correlation(unit, age, shares))
-        return mean, law, dof, prior_mean, prior_sd
+        size = (np.sqrt(kappa) * ahead)[..., None]
+        terms = self._terms(cells, size * common, size * own, shares)
+        return mean, CellLaw(terms, noise), dof, prior_mean, prior_sd
+
+    def _terms(self, cells, common, own, shares):
+        """Factors of the law and the groups of cells that share them."""
+        alone = np.arange(len(cells))
+        if self.shared:
+            return [(common, codes(self.group[cells])[0]), (own, alone)]
+        groups = [np.zeros_like(alone), codes(self.unit[cells])[0]]
+        groups += [codes(self.age[cells])[0], alone]
+        pairs = zip(groups, shares, strict=True)
+        return [(np.sqrt(s) * own, code) for code, s in pairs if s > 0.0]

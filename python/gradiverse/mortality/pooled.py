@@ -97,12 +97,12 @@ class PooledModel:
         totals = _totals(counts, days, cells)
         panel = RelativePanel(*totals[:2], years, weeks, totals[2])
         other = None if pool is None else self._pool_totals(pool, panel.offset)
-        self.top = Layer(panel, other, self.training_years)
+        self.top = Layer(panel, other, self.training_years, shared=True)
         self.parts = None
         if len(units) < len(self.cells):
             parts = _parts_panel(counts, days, panel, self.cells, self.unit)
             self.parts = Layer(
-                parts, self._pool_parts(pool, other), self.training_years
+                parts, self._pool_parts(pool, other), self.training_years, shared=False
             )
         self._describe(panel, pool)
         return self
@@ -131,8 +131,8 @@ class PooledModel:
         seen = np.isfinite(panel.counts).any(axis=2).sum(axis=1)
         if (seen == 1).any():
             self.notes.append(
-                f"{int((seen == 1).sum())} unit(s) have a single year of history: their "
-                "slope, season and level lean on the other units and on weak priors."
+                f"{int((seen == 1).sum())} unit(s) have a single year of history: "
+                "their slope, season and level lean on other units and weak priors."
             )
         self._unknown = seen == 0
         south = int((panel.phase > 0).sum())
@@ -173,8 +173,8 @@ class PooledModel:
         lacks = self._unknown[self.unit[cells]]
         if lacks.any():
             raise ValueError(
-                f"unit {self.cells[cells[np.argmax(lacks)]][0]!r} has no week of history "
-                "that all its ages report; give at least one earlier year or leave it out"
+                f"unit {self.cells[cells[np.argmax(lacks)]][0]!r} has no week of "
+                "history that all its ages report; give an earlier year or drop it"
             )
         first = int(np.flatnonzero(given)[-1]) + 1 if given.any() else 0
         days = np.broadcast_to(np.asarray(days_now, float), now.shape)
