@@ -35,7 +35,7 @@ URLS = {
     "italy_official_national": "https://raw.githubusercontent.com/pcm-dpc/COVID-19/"
     "master/dati-andamento-nazionale/dpc-covid19-ita-andamento-nazionale.csv",
 }
-TIMEOUT = 8.0
+TIMEOUT = 5.0
 
 REGIONS = {
     "friuli-venezia giulia": "Friuli Venezia Giulia",
@@ -160,6 +160,7 @@ def fetch(name, timeout=TIMEOUT):
         if sha256(target) != known:
             raise OSError(f"{target} does not match its recorded checksum; delete it")
         return target
+    pooch.get_logger().setLevel("WARNING")  # nothing prints unless asked
     try:
         pooch.retrieve(
             URLS[name],

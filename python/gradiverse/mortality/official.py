@@ -16,7 +16,6 @@ from scipy.stats import chi2, norm
 
 SHIP_DEATHS, SHIP_INFECTED = 11, 330
 SHIP_WEIGHTS = np.array([1015.0, 216.0]) / 1231.0
-STEEPNESS = {"low": 0.8, "mean": 1.0, "high": 1.8}
 
 
 def fieller(a, b, sd_a, sd_b, cov=0.0, level=0.95):

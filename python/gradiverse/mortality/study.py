@@ -30,6 +30,7 @@ SETTINGS = {
     "download": True,
     "seed": 0,
 }
+DELAY_WEEKS = 8
 METHOD_OPTIONS = ("covariance", "errors", "components", "restarts", "variance")
 
 
@@ -131,6 +132,8 @@ def _from_folder(kind, folder):
         file = _sources.find(name, folder)
         if file is not None:
             return _source(kind, name, file, folder)
+    if kind == "found":
+        raise FileNotFoundError(f"{folder} holds no known data file")
     tables = sorted(p for p in folder.iterdir() if p.suffix in (".csv", ".gz", ".tsv"))
     if len(tables) == 1:
         return _source(kind, sniff(tables[0]), tables[0], folder)
@@ -253,6 +256,13 @@ def _plan(source, settings):
                 "k takes "
                 "week k + 2; Italy, Iceland and Luxembourg left out) inform the kernel."
             )
+    end = settings["end"]
+    if source.name == "cdc" and end is None:
+        end = int(current["week"].max()) - DELAY_WEEKS
+        notes.append(
+            f"Sums end with week {end}: the last {DELAY_WEEKS} weeks of a publication "
+            "are incomplete (see nowcast)."
+        )
     known = sorted(history["year"].unique())
     return {
         "history": history,
@@ -263,7 +273,7 @@ def _plan(source, settings):
         "onset": int(onset),
         "notes": notes,
         "start": settings["start"],
-        "end": settings["end"],
+        "end": end,
     }
 
 
