@@ -46,15 +46,28 @@ static double enough(gv_dtype dtype, int64_t t, int64_t n, const int64_t *index,
     return 0;
 }
 
+/* Place of the first entry between the chosen points that is not finite, or -1. */
+static int64_t find_bad(gv_dtype dtype, int64_t t, int64_t n, const int64_t *index,
+                        const void *K)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) {
+            int64_t row = index != NULL ? index[i] : i,
+                    col = index != NULL ? index[j] : j;
+            if (!isfinite(entry(dtype, K, row * t + col))) return row * t + col;
+        }
+    return -1;
+}
+
 gv_status gv_gp_fail(gv_dtype dtype, int64_t series, int64_t t, int64_t n,
                      const int64_t *index, const void *K)
 {
     long long s = series;
-    for (int64_t k = 0; k < t * t; k++)
-        if (!isfinite(entry(dtype, K, k)))
-            return gv_fail(GV_ERR_LINALG,
-                           "the covariance of series %lld has %g at [%lld, %lld]", s,
-                           entry(dtype, K, k), (long long)(k / t), (long long)(k % t));
+    int64_t bad = find_bad(dtype, t, n, index, K);
+    if (bad >= 0)
+        return gv_fail(
+            GV_ERR_LINALG, "the covariance of series %lld has %g at [%lld, %lld]", s,
+            entry(dtype, K, bad), (long long)(bad / t), (long long)(bad % t));
     void *a = gv_alloc((size_t)(n * n) * gv_dtype_size(dtype));
     if (a == NULL) return GV_ERR_MEMORY;
     gather(dtype, t, n, index, K, 0, a);

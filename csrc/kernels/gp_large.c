@@ -30,14 +30,22 @@ static void put(gv_dtype dtype, void *x, int64_t k, double value)
         ((float *)x)[k] = (float)value;
 }
 
-/* The first matrix of the batch that does not factor. */
+/* LAPACK lets NaN pass its pivots: a factor is good when its diagonal is finite. */
+static bool is_finite_factor(gv_dtype dtype, int64_t n, const void *chol)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += get(dtype, chol, i * (n + 1));
+    return isfinite(sum);
+}
+
+/* The first matrix of the batch that does not factor; work (n, n). */
 static gv_status report(gv_dtype dtype, int64_t batch, int64_t n, const char *K,
                         char *work)
 {
     size_t bytes = (size_t)(n * n) * gv_dtype_size(dtype);
     for (int64_t b = 0; b < batch; b++) {
         memcpy(work, K + (size_t)b * bytes, bytes);
-        if (gv_call_potrf(dtype, n, work, n) != 0)
+        if (gv_call_potrf(dtype, n, work, n) != 0 || !is_finite_factor(dtype, n, work))
             return gv_gp_fail(dtype, b, n, n, NULL, K + (size_t)b * bytes);
     }
     return GV_ERR_LINALG; /* the message of the factorisation stands */
@@ -83,6 +91,9 @@ gv_status gv_gp_large_logml(gv_dtype dtype, int64_t batch, int64_t m, int64_t n,
     gv_status status = gv_lapack_cholesky(dtype, n, batch, K, chol);
     if (status == GV_ERR_LINALG) return report(dtype, batch, n, K, chol);
     GV_TRY(status);
+    for (int64_t b = 0; b < batch; b++)
+        if (!is_finite_factor(dtype, n, (char *)chol + item * (size_t)(b * n * n)))
+            return report(dtype, batch, n, K, chol);
     memcpy(alpha, r, item * (size_t)(batch * m * n));
     for (int64_t b = 0; b < batch; b++) {
         job w = { .dtype = dtype,
@@ -242,7 +253,8 @@ static gv_status condition_one(job *w, int64_t series)
                 get(w->dtype, w->values, s * n + j) -
                     get(w->dtype, w->prior, s * w->t + w->index[j]));
     gv_status status = gv_lapack_cholesky(w->dtype, n, 1, a, a);
-    if (status == GV_ERR_LINALG)
+    if (status == GV_ERR_LINALG ||
+        (status == GV_OK && !is_finite_factor(w->dtype, n, a)))
         return gv_gp_fail(w->dtype, series, w->t, n, w->index, w->K);
     GV_TRY(status);
     if (r == 0) return GV_OK;

@@ -34,6 +34,8 @@ class Kernel:
 
     #: names of the positive hyper-parameters, in the order of the constructor
     names = ()
+    #: stands alone: no sums and products
+    whole = False
 
     def __init__(self, values=None, fixed=(), bounds=None):
         values = {} if values is None else values
@@ -190,7 +192,15 @@ def _short(value):
 
 def _combine(kind, a, b):
     a, b = _as_kernel(a), _as_kernel(b)
-    return NotImplemented if a is None or b is None else kind(a, b)
+    if a is None or b is None:
+        return NotImplemented
+    for k in (a, b):
+        if k.whole:
+            raise TypeError(
+                f"a {type(k).__name__} kernel cannot be added or multiplied; compose "
+                "its factors, and give noise to its method `normal`"
+            )
+    return kind(a, b)
 
 
 def _as_kernel(x):

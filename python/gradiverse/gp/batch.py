@@ -104,9 +104,7 @@ def fit_batch(kernel, X, Y, start=None, maxiter=200, full=False):
     ((200, 3), True)
     """
     if not isinstance(kernel, Kernel) or isinstance(kernel, Kronecker):
-        raise TypeError(
-            "kernel must be a (non-Kronecker) Kernel, e.g. gv.gp.Matern32()"
-        )
+        raise TypeError("kernel must be a Kernel over points, e.g. Matern32()")
     a = points(X)
     Y = finite(floating(Y, "Y"), "Y").astype(float)
     if Y.ndim != 2 or Y.shape[1] != len(a):

@@ -37,6 +37,8 @@ class Kronecker(Kernel):
     21.857475
     """
 
+    whole = True
+
     def __init__(self, *factors):
         super().__init__()
         if len(factors) < 1 or not all(isinstance(k, Kernel) for k in factors):
@@ -76,14 +78,6 @@ class Kronecker(Kernel):
         for k, x in zip(self.factors, self._axes(X, "X"), strict=True):
             out = np.kron(out, k.diag(x, white))
         return out
-
-    def matrix(self, a, b, same):
-        raise TypeError(
-            "a Kronecker kernel cannot be added to or multiplied by another; compose "
-            "its factors, and give noise to `normal`"
-        )
-
-    diagonal = matrix
 
     def normal(self, X, noise=0.0):
         """The structured distribution over the grid X; see `KroneckerNormal`."""
