@@ -27,6 +27,16 @@ def _tidy_axes(ax):
     return ax
 
 
+def _counts(ax, weeks=True):
+    """Thousands separators on the count axis, whole numbers on the week axis."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if weeks:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return _tidy_axes(ax)
+
+
 def _title(ax, text):
     ax.set_title(text, loc="left", fontsize=11, fontweight="bold")
 
@@ -123,7 +133,7 @@ def fan_chart(excess, unit=None, ax=None):
     ax.set_xlim(weeks[0], last)
     _title(ax, f"{unit or 'All units'}: observed and expected deaths")
     ax.legend(frameon=False, fontsize=8, ncol=2)
-    return _tidy_axes(ax)
+    return _counts(ax)
 
 
 def cumulative(excess, official=None, start=None, by="age", ax=None, dates=None):
@@ -176,7 +186,7 @@ def cumulative(excess, official=None, start=None, by="age", ax=None, dates=None)
         ax.xaxis.set_major_formatter(mdates.DateFormatter("%d %b"))
     _title(ax, "Cumulative excess deaths" + (" by age" if by == "age" else ""))
     ax.legend(frameon=False, fontsize=8, loc="upper left")
-    return _tidy_axes(ax)
+    return _counts(ax, weeks=dates is None)
 
 
 def against_official(table, ax=None):
@@ -345,7 +355,7 @@ def nowcast_chart(table, truth=None, ax=None):
     ax.set_ylim(bottom=0)
     _title(ax, f"{table['unit'].iloc[0]}: newest weeks, corrected for delay")
     ax.legend(frameon=False, fontsize=8, loc="lower left")
-    return _tidy_axes(ax)
+    return _counts(ax)
 
 
 def save(ax, path, dpi=150):
