@@ -4,6 +4,7 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION
 #include <numpy/arrayobject.h>
+#include <numpy/arrayscalars.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -111,6 +112,20 @@ const void *gv_py_array_fast(PyObject *object, const gv_type *type)
     if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) || !PyArray_ISNOTSWAPPED(a))
         return NULL;
     return fits(a, type) ? PyArray_DATA(a) : NULL;
+}
+
+bool gv_py_scalar_fast(PyObject *object, const gv_type *type, void *value)
+{
+    if (type->shape.ndim) return false;
+    if (type->dtype == GV_F64 && PyArray_IsScalar(object, Double)) {
+        memcpy(value, &PyArrayScalar_VAL(object, Double), sizeof(double));
+        return true;
+    }
+    if (type->dtype == GV_F32 && PyArray_IsScalar(object, Float)) {
+        memcpy(value, &PyArrayScalar_VAL(object, Float), sizeof(float));
+        return true;
+    }
+    return false;
 }
 
 PyObject *gv_py_array_in(PyObject *object, const gv_type *type, const char *what)

@@ -65,6 +65,7 @@ static bool match(const entry *e, PyObject *const *args, Py_ssize_t n, const voi
         const arg_spec *a = &e->arg[i];
         if (a->kind == ARG_ARRAY) {
             const void *data = gv_py_array_fast(args[i], &a->type);
+            if (!data && gv_py_scalar_fast(args[i], &a->type, &numbers[i])) data = &numbers[i];
             if (!data) return false;
             in[k++] = data;
         } else if (a->kind == ARG_FLOAT) {

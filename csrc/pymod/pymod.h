@@ -37,6 +37,8 @@ PyObject *gv_py_array_copy(const gv_type *type, const void *data);
 PyObject *gv_py_scalar(PyObject *array); /* steals; 0-d arrays become NumPy scalars */
 /* Fast check used by Dispatch: an exact ndarray of this type, usable in place. */
 const void *gv_py_array_fast(PyObject *object, const gv_type *type);
+/* The same for NumPy's scalars float64 and float32: the number goes to *value. */
+bool gv_py_scalar_fast(PyObject *object, const gv_type *type, void *value);
 
 /* --- types ------------------------------------------------------------------------ */
 typedef struct {
