@@ -314,9 +314,9 @@ def power(x1, x2, /, out=None, **kwargs):
         return np.power(x1, x2, out, **kwargs)
     refuse("power", {"out": out, **kwargs})
     if isinstance(x1, Var) and type(x2) in (int, float):
-        if x2 == 2:
-            return _square(x1)
         kind = x1.dtype.kind
+        if x2 == 2 and (type(x2) is int or kind in "fc"):
+            return _square(x1)
         if kind == "i" and type(x2) is int and x2 < 0:
             raise ValueError(
                 "power: integers to a negative integer power; make the base a float"
