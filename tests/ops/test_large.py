@@ -1,0 +1,115 @@
+"""Arrays of many blocks: chunks, tails, threads and every instruction set."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gradiverse import _core
+
+from .harness import ROWS, Case, assert_close
+from .reference import REFERENCE
+from .samples import dtypes_of, parse
+from .test_generic import TABLE, _bits, _with_derivative
+
+N = 400_003  # several chunks, and a tail for every vector length
+LEVELS = ("base", "avx2", "avx512")
+
+
+def _widened(sample, shape):
+    inputs = tuple(dataclasses.replace(i, shape=shape) for i in sample.inputs)
+    return dataclasses.replace(sample, inputs=inputs)
+
+
+ELEMENTWISE = [
+    _widened(parse(row)[0], (N,))
+    for name, row in sorted(TABLE.items())
+    if "ELEMENTWISE" in row["flags"] and row["samples"]
+]
+#: operators with loops of their own over long or many lines
+LINES = [
+    parse({"name": name, "samples": text})[0]
+    for name, text in (
+        ("reduce_sum", f"x[{N}] | axes=(-1,)"),
+        ("reduce_sum", "x[700,601] | axes=(-2,)"),
+        ("reduce_sum", "x[700,601] | axes=(-1,)"),
+        ("reduce_prod", "r{0.99,1.01}[500,601] | axes=(-1,)"),
+        ("reduce_max", f"r[{N}] | axes=(-1,)"),
+        ("reduce_min", "r[700,601] | axes=(-2,)"),
+        ("argmax", "r[700,601] | axis=-1"),
+        ("argmin", "r[700,601] | axis=-2"),
+        ("cumsum", "r[700,601] | axis=-1 reverse=1"),
+        ("cumsum", "r[700,601] | axis=-2 reverse=0"),
+        ("sort", "r[70,6001]"),
+        ("argsort", "r[70,6001]"),
+        ("logsumexp", "r[700,601]"),
+        ("softmax", "r[700,601] | zero_empty=0"),
+        ("log_softmax", "r[700,601]"),
+        ("transpose", "r[30,40,330] | perm=(2,0,1)"),
+        ("broadcast", "r[601] | core=1 shape=(700,601)"),
+        ("slice", "r[700,1300] | start=(699,1) step=(-1,2) size=(700,600)"),
+        ("pad", "r[600,600] | low=(3,5) high=(0,7)"),
+        ("concat", "r[300,600] r[300,700] | axis=-1"),
+        ("take", "r[900,300] i[1500]{0,900}"),
+        ("scatter_add", "r[900,300] i[1500]{0,900} r[1500,300]"),
+        ("take_along", "r[300,900] i[300,1500]{0,900}"),
+        ("matmul", "x[301,257] x[257,303] | ta=0 tb=0"),
+        ("matmul", "x[7,120,33] x[7,120,40] | ta=1 tb=0"),
+        ("fft", "c[12,90,128] | naxes=2 inverse=0"),
+        ("rfft", "r[12,90,128] | naxes=2"),
+        ("irfft", "c[12,90,65] | naxes=2 n=128"),
+    )
+]
+
+
+def _params(samples):
+    return [pytest.param(s, d, id=f"{s.op}-{s.text[:30]}-{d}")
+            for s in samples for d in dtypes_of(s)]  # fmt: skip
+
+
+@pytest.fixture
+def restored():
+    """Threads and instruction set as they were."""
+    threads, level = _core.get_threads(), _core.simd()
+    yield
+    _core.set_threads(threads)
+    _core.set_simd(level)
+
+
+@pytest.mark.parametrize(("sample", "dtype"), _params(ELEMENTWISE + LINES))
+def test_two_threads_give_the_same_bits(sample, dtype, restored):
+    if "NONDET" in ROWS[sample.op]["flags"]:
+        pytest.skip("declared to depend on the number of threads")
+    case = Case(sample, dtype)
+    args = _with_derivative(case)
+    found = []
+    for threads in (1, 2):
+        _core.set_threads(threads)
+        found.append(_bits(case.run(*args)))
+    assert found[0] == found[1]
+
+
+def _assert_reference(case, outs):
+    with np.errstate(all="ignore"):
+        wanted = REFERENCE[case.sample.op](*case.arrays, **case.sample.attrs)
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    for out, want in zip(outs, wanted, strict=True):
+        if case.sample.op in ("rint", "quantize", "floor_divide", "mod"):
+            off = np.abs(out - want) > 0.5 if out.dtype.kind == "f" else out != want
+            assert np.mean(off) < 1e-5  # a quotient beside an integer may round over
+            continue
+        assert_close(out, want, _bound(case))
+
+
+def _bound(case):
+    """Accuracy in epsilons: long sums of products of mixed signs lose some."""
+    return max(case.epsilons, 500 if case.sample.op == "matmul" else 0)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("sample", "dtype"), _params(ELEMENTWISE + LINES))
+def test_value_at_every_instruction_set(sample, dtype, level, restored):
+    if _core.set_simd(level) != level:
+        pytest.skip(f"this processor has no {level}")
+    case = Case(sample, dtype)
+    _assert_reference(case, case.run())
