@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gradiverse as gv
+from gradiverse import _core
 
 SHAPES = [(), (1,), (3,), (4, 3), (4, 1), (2, 4, 3), (0, 3), (33,), (5, 33)]
 DTYPES = ["float32", "float64", "complex64", "complex128", "int64"]
@@ -51,12 +52,20 @@ steps = st.lists(
             st.sampled_from(sorted(BINARY)), st.integers(0, 99), st.integers(0, 99)
         ),
     ),
-    min_size=1,
-    max_size=12,
+    min_size=4,
+    max_size=16,
 )
 inputs = st.lists(
     st.tuples(st.sampled_from(SHAPES), st.sampled_from(DTYPES)), min_size=1, max_size=3
 )
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory():
+    """Working memory is full of NaN before each run: nothing unwritten is read."""
+    _core.set_poison(True)
+    yield
+    _core.set_poison(False)
 
 
 def program(recipe, seen=None):
