@@ -1,4 +1,5 @@
-/* Matrix products: dispatch between small kernels, single BLAS calls and tiles. */
+/* Matrix products: our own kernels for f32 and f64, tiles of serial BLAS calls for complex
+ * numbers and where our kernels have no wide vectors to use, plain loops for integers. */
 #include "kernels/blas.h"
 
 #include <pthread.h>
@@ -9,7 +10,8 @@
 #include "base/parallel.h"
 #include "kernels/blas_call.h"
 #include "kernels/blas_names.h"
-#include "kernels/gemm_small.h"
+#include "kernels/gemm.h"
+#include "kernels/gemm_integer.h"
 
 /* --- the library ---------------------------------------------------------------------*/
 
@@ -17,7 +19,8 @@ static void setup_once(void)
 {
     /* The OpenMP flavour (2) takes this as the team size of the calling thread. */
     bool openmp = GV_OPENBLAS(get_parallel) != NULL && GV_OPENBLAS(get_parallel)() == 2;
-    if (GV_OPENBLAS(set_num_threads) != NULL && !openmp) GV_OPENBLAS(set_num_threads)(1);
+    if (GV_OPENBLAS(set_num_threads) != NULL && !openmp)
+        GV_OPENBLAS(set_num_threads)(1);
 }
 
 void gv_blas_setup(void)
@@ -38,9 +41,10 @@ const char *gv_blas_config(void)
 
 bool gv_blas_core_is_sane(void)
 {
-    static const char *const generic[] = { "prescott", "generic", "core2",   "atom",
-                                           "nehalem",  "penryn",  "katmai",  "coppermine",
-                                           "northwood", "banias", "opteron", "barcelona" };
+    static const char *const generic[] = { "prescott", "generic",    "core2",
+                                           "atom",     "nehalem",    "penryn",
+                                           "katmai",   "coppermine", "northwood",
+                                           "banias",   "opteron",    "barcelona" };
     bool wide = false;
 #if defined(__x86_64__)
     wide = __builtin_cpu_supports("avx2");
@@ -55,11 +59,10 @@ bool gv_blas_core_is_sane(void)
 typedef struct gemm_job {
     gv_dtype dtype;
     gv_trans ta, tb;
-    int64_t m, n, k, lda, ldb, batch;
-    int64_t tile_m, tile_n, tiles_m, tiles_n, group;
+    int64_t m, n, k, lda, ldb;
+    int64_t tile_m, tile_n, tiles_m, tiles_n;
     const char *a, *b;
     char *c;
-    gv_gemm_small small;
 } gemm_job;
 
 /* Task: one tile of one entry. */
@@ -80,32 +83,19 @@ static void tile_task(void *ctx, int64_t task)
                  j->c + (size_t)at_c * item, j->n);
 }
 
-/* Task: a group of entries by the small kernel. */
-static void small_task(void *ctx, int64_t task)
-{
-    const gemm_job *j = ctx;
-    size_t item = gv_dtype_size(j->dtype);
-    int64_t e = task * j->group;
-    int64_t end = e + j->group < j->batch ? e + j->group : j->batch;
-    for (; e < end; e++)
-        j->small(j->ta, j->tb, j->m, j->n, j->k, j->a + (size_t)(e * j->m * j->k) * item,
-                 j->b + (size_t)(e * j->k * j->n) * item,
-                 j->c + (size_t)(e * j->m * j->n) * item);
-}
-
 /* --- tiles ---------------------------------------------------------------------------*/
 
-/* Cut the larger side of the result until a tile has no more than about 1e8 products,
- * or the pieces would become too small for the BLAS to run at speed. */
+/* Cut the larger side of the result until a tile has no more than about 1e8 products: each
+ * piece packs its operands anew, so pieces must be large. */
 static void choose_tiles(gemm_job *j)
 {
     double work = (double)j->m * (double)j->n * (double)j->k;
     int64_t pieces_m = 1, pieces_n = 1;
     j->tile_m = j->m;
     j->tile_n = j->n;
-    while (work > 6e7 && pieces_m * pieces_n < 64) {
+    while (work > 1e8 && pieces_m * pieces_n < 64) {
         bool rows = j->tile_m >= j->tile_n;
-        if ((rows ? j->tile_m : j->tile_n) < 128) break;
+        if ((rows ? j->tile_m : j->tile_n) < 256) break;
         if (rows)
             j->tile_m = ((j->m + 2 * pieces_m - 1) / (2 * pieces_m) + 15) / 16 * 16;
         else
@@ -117,33 +107,83 @@ static void choose_tiles(gemm_job *j)
     j->tiles_n = (j->n + j->tile_n - 1) / j->tile_n;
 }
 
+static void run_tiles(gemm_job *j, int64_t batch)
+{
+    gv_blas_setup();
+    choose_tiles(j);
+    gv_parallel_for(batch * j->tiles_m * j->tiles_n, tile_task, j);
+}
+
+/* --- all -----------------------------------------------------------------------------*/
+
+static gv_gemm describe(gv_dtype dtype, bool ta, bool tb, int64_t m, int64_t n,
+                        int64_t k, int64_t batch)
+{
+    return (gv_gemm){ .dtype = dtype,
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .batch = batch,
+                      .a_row = ta ? 1 : k,
+                      .a_col = ta ? m : 1,
+                      .b_row = tb ? 1 : n,
+                      .b_col = tb ? k : 1 };
+}
+
+size_t gv_blas_gemm_scratch(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m,
+                            int64_t n, int64_t k, int64_t batch)
+{
+    if (!gv_dtype_is_float(dtype)) return 0;
+    gv_gemm g = describe(dtype, ta != GV_PLAIN, tb != GV_PLAIN, m, n, k, batch);
+    return gv_gemm_scratch(&g);
+}
+
 gv_status gv_blas_gemm(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int64_t n,
                        int64_t k, int64_t batch, const void *a, const void *b, void *c)
 {
+    return gv_blas_matmul(dtype, ta, tb, m, n, k, batch, a, b, c, NULL);
+}
+
+gv_status gv_blas_matmul(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int64_t n,
+                         int64_t k, int64_t batch, const void *a, const void *b,
+                         void *c, void *scratch)
+{
+    bool real = gv_dtype_is_float(dtype), flip_a = ta != GV_PLAIN,
+         flip_b = tb != GV_PLAIN;
     if (m * n * batch == 0) return GV_OK;
     if (k == 0) {
         memset(c, 0, (size_t)(batch * m * n) * gv_dtype_size(dtype));
         return GV_OK;
     }
     if (m > INT32_MAX || n > INT32_MAX || k > INT32_MAX)
-        return gv_fail(GV_ERR_VALUE, "matmul: a dimension of (%lld, %lld, %lld) exceeds "
-                       "the 32-bit integers of the BLAS", (long long)m, (long long)n,
-                       (long long)k);
-    if (!gv_dtype_is_complex(dtype)) {
-        ta = ta ? GV_TRANSPOSED : GV_PLAIN;
-        tb = tb ? GV_TRANSPOSED : GV_PLAIN;
-    }
-    gemm_job j = { .dtype = dtype, .ta = ta, .tb = tb, .m = m, .n = n, .k = k,
-                   .lda = ta ? m : k, .ldb = tb ? k : n, .batch = batch, .a = a, .b = b,
-                   .c = c };
-    j.small = gv_gemm_small_get(dtype, m, n, k);
-    if (j.small != NULL) {
-        j.group = 1 + 100000 / (m * n * k + 1);
-        gv_parallel_for((batch + j.group - 1) / j.group, small_task, &j);
+        return gv_fail(GV_ERR_VALUE,
+                       "matmul: a dimension of (%lld, %lld, %lld) exceeds "
+                       "the 32-bit integers of the BLAS",
+                       (long long)m, (long long)n, (long long)k);
+    if (!real && !gv_dtype_is_complex(dtype)) {
+        gv_gemm_integer(dtype, flip_a, flip_b, m, n, k, batch, a, b, c);
         return GV_OK;
     }
-    gv_blas_setup();
-    choose_tiles(&j);
-    gv_parallel_for(batch * j.tiles_m * j.tiles_n, tile_task, &j);
+    bool large = (double)m * (double)n * (double)k > 1e5;
+    gv_gemm g = describe(dtype, flip_a, flip_b, m, n, k, batch);
+    bool ours = real && (gv_simd_level() != GV_SIMD_BASE || !large);
+    if (ours && (scratch != NULL || gv_gemm_scratch(&g) == 0)) {
+        gv_gemm_run(&g, a, b, c, scratch);
+        return GV_OK;
+    }
+    if (real && flip_a) ta = GV_TRANSPOSED;
+    if (real && flip_b) tb = GV_TRANSPOSED;
+    gemm_job j = { .dtype = dtype,
+                   .ta = ta,
+                   .tb = tb,
+                   .m = m,
+                   .n = n,
+                   .k = k,
+                   .lda = flip_a ? m : k,
+                   .ldb = flip_b ? k : n,
+                   .a = a,
+                   .b = b,
+                   .c = c };
+    run_tiles(&j, batch);
     return GV_OK;
 }

@@ -19,10 +19,12 @@ void gv_call_gemm(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int64_t n
     double zx[2] = { alpha, 0 }, zy[2] = { beta, 0 };
     switch (dtype) {
     case GV_F32:
-        GV_CBLAS(sgemm)(GV_CBLAS_ROWS, ra, rb, mi, ni, ki, cx[0], a, la, b, lb, cy[0], c, lc);
+        GV_CBLAS(sgemm)
+        (GV_CBLAS_ROWS, ra, rb, mi, ni, ki, cx[0], a, la, b, lb, cy[0], c, lc);
         break;
     case GV_F64:
-        GV_CBLAS(dgemm)(GV_CBLAS_ROWS, ra, rb, mi, ni, ki, alpha, a, la, b, lb, beta, c, lc);
+        GV_CBLAS(dgemm)
+        (GV_CBLAS_ROWS, ra, rb, mi, ni, ki, alpha, a, la, b, lb, beta, c, lc);
         break;
     case GV_C64:
         GV_CBLAS(cgemm)(GV_CBLAS_ROWS, ra, rb, mi, ni, ki, cx, a, la, b, lb, cy, c, lc);
@@ -33,7 +35,8 @@ void gv_call_gemm(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int64_t n
 }
 
 void gv_call_trsm(gv_dtype dtype, bool left, bool lower, gv_trans trans, bool unit,
-                  int64_t m, int64_t n, const void *a, int64_t lda, void *b, int64_t ldb)
+                  int64_t m, int64_t n, const void *a, int64_t lda, void *b,
+                  int64_t ldb)
 {
     static const float c1[2] = { 1, 0 };
     static const double z1[2] = { 1, 0 };

@@ -34,51 +34,52 @@ enum {
     GV_CBLAS_RIGHT = 142
 };
 
-#define GV_DECLARE_REAL(s, T)                                                            \
-    void GV_CBLAS(s##gemm)(int, int, int, int, int, int, T, const T *, int, const T *,   \
-                           int, T, T *, int);                                            \
-    void GV_CBLAS(s##gemv)(int, int, int, int, T, const T *, int, const T *, int, T,     \
-                           T *, int);                                                    \
-    void GV_CBLAS(s##trsm)(int, int, int, int, int, int, int, T, const T *, int, T *,    \
-                           int);                                                         \
-    void GV_LAPACK(s##syevd)(const char *, const char *, const int *, T *, const int *,  \
-                             T *, T *, const int *, int *, const int *, int *, size_t,   \
-                             size_t);                                                    \
-    void GV_LAPACK(s##gesdd)(const char *, const int *, const int *, T *, const int *,   \
-                             T *, T *, const int *, T *, const int *, T *, const int *,  \
-                             int *, int *, size_t);                                      \
-    void GV_LAPACK(s##geev)(const char *, const char *, const int *, T *, const int *,   \
-                            T *, T *, T *, const int *, T *, const int *, T *,           \
-                            const int *, int *, size_t, size_t);                         \
-    void GV_LAPACK(s##orgqr)(const int *, const int *, const int *, T *, const int *,    \
+#define GV_DECLARE_REAL(s, T)                                                          \
+    void GV_CBLAS(s##gemm)(int, int, int, int, int, int, T, const T *, int, const T *, \
+                           int, T, T *, int);                                          \
+    void GV_CBLAS(s##gemv)(int, int, int, int, T, const T *, int, const T *, int, T,   \
+                           T *, int);                                                  \
+    void GV_CBLAS(s##trsm)(int, int, int, int, int, int, int, T, const T *, int, T *,  \
+                           int);                                                       \
+    void GV_LAPACK(s##syevd)(const char *, const char *, const int *, T *,             \
+                             const int *, T *, T *, const int *, int *, const int *,   \
+                             int *, size_t, size_t);                                   \
+    void GV_LAPACK(s##gesdd)(const char *, const int *, const int *, T *, const int *, \
+                             T *, T *, const int *, T *, const int *, T *,             \
+                             const int *, int *, int *, size_t);                       \
+    void GV_LAPACK(s##geev)(const char *, const char *, const int *, T *, const int *, \
+                            T *, T *, T *, const int *, T *, const int *, T *,         \
+                            const int *, int *, size_t, size_t);                       \
+    void GV_LAPACK(s##orgqr)(const int *, const int *, const int *, T *, const int *,  \
                              const T *, T *, const int *, int *);
 
-#define GV_DECLARE_COMPLEX(s, T)                                                         \
-    void GV_CBLAS(s##gemm)(int, int, int, int, int, int, const void *, const void *,     \
-                           int, const void *, int, const void *, void *, int);           \
-    void GV_CBLAS(s##gemv)(int, int, int, int, const void *, const void *, int,          \
-                           const void *, int, const void *, void *, int);                \
-    void GV_CBLAS(s##trsm)(int, int, int, int, int, int, int, const void *,              \
-                           const void *, int, void *, int);                              \
-    void GV_LAPACK(s##heevd)(const char *, const char *, const int *, void *,            \
-                             const int *, T *, void *, const int *, T *, const int *,    \
-                             int *, const int *, int *, size_t, size_t);                 \
-    void GV_LAPACK(s##gesdd)(const char *, const int *, const int *, void *,             \
-                             const int *, T *, void *, const int *, void *, const int *, \
-                             void *, const int *, T *, int *, int *, size_t);            \
-    void GV_LAPACK(s##geev)(const char *, const char *, const int *, void *,             \
-                            const int *, void *, void *, const int *, void *,            \
-                            const int *, void *, const int *, T *, int *, size_t,        \
-                            size_t);                                                     \
-    void GV_LAPACK(s##ungqr)(const int *, const int *, const int *, void *, const int *, \
-                             const void *, void *, const int *, int *);
+#define GV_DECLARE_COMPLEX(s, T)                                                      \
+    void GV_CBLAS(s##gemm)(int, int, int, int, int, int, const void *, const void *,  \
+                           int, const void *, int, const void *, void *, int);        \
+    void GV_CBLAS(s##gemv)(int, int, int, int, const void *, const void *, int,       \
+                           const void *, int, const void *, void *, int);             \
+    void GV_CBLAS(s##trsm)(int, int, int, int, int, int, int, const void *,           \
+                           const void *, int, void *, int);                           \
+    void GV_LAPACK(s##heevd)(const char *, const char *, const int *, void *,         \
+                             const int *, T *, void *, const int *, T *, const int *, \
+                             int *, const int *, int *, size_t, size_t);              \
+    void GV_LAPACK(s##gesdd)(const char *, const int *, const int *, void *,          \
+                             const int *, T *, void *, const int *, void *,           \
+                             const int *, void *, const int *, T *, int *, int *,     \
+                             size_t);                                                 \
+    void GV_LAPACK(s##geev)(const char *, const char *, const int *, void *,          \
+                            const int *, void *, void *, const int *, void *,         \
+                            const int *, void *, const int *, T *, int *, size_t,     \
+                            size_t);                                                  \
+    void GV_LAPACK(s##ungqr)(const int *, const int *, const int *, void *,           \
+                             const int *, const void *, void *, const int *, int *);
 
-#define GV_DECLARE_ANY(s)                                                                \
-    void GV_LAPACK(s##potrf)(const char *, const int *, void *, const int *, int *,      \
-                             size_t);                                                    \
-    void GV_LAPACK(s##getrf)(const int *, const int *, void *, const int *, int *,       \
-                             int *);                                                     \
-    void GV_LAPACK(s##geqrf)(const int *, const int *, void *, const int *, void *,      \
+#define GV_DECLARE_ANY(s)                                                           \
+    void GV_LAPACK(s##potrf)(const char *, const int *, void *, const int *, int *, \
+                             size_t);                                               \
+    void GV_LAPACK(s##getrf)(const int *, const int *, void *, const int *, int *,  \
+                             int *);                                                \
+    void GV_LAPACK(s##geqrf)(const int *, const int *, void *, const int *, void *, \
                              void *, const int *, int *);
 
 GV_DECLARE_REAL(s, float)

@@ -48,8 +48,13 @@ static void weigh(const fft_job *j, int64_t lines, void *data, double factor)
 
 static void transform_lines(fft_job *j, int64_t lines, char *in, char *out)
 {
-    gv_fft_shape s = { .kind = j->lines, .single = j->single, .n = j->n, .lines = lines,
-                       .in_step = 1, .in_line = j->in_line, .out_step = 1,
+    gv_fft_shape s = { .kind = j->lines,
+                       .single = j->single,
+                       .n = j->n,
+                       .lines = lines,
+                       .in_step = 1,
+                       .in_line = j->in_line,
+                       .out_step = 1,
                        .out_line = j->out_line };
     if (j->lines == GV_FFT_C2R && j->weighted) weigh(j, lines, in, 0.5);
     note(j, gv_fft_execute(&s, in, out));
@@ -61,8 +66,13 @@ static void transform_columns(fft_job *j, int64_t length, int64_t inner, int64_t
                               char *in, char *out)
 {
     gv_fft_shape s = { .kind = j->inverse ? GV_FFT_BACKWARD : GV_FFT_FORWARD,
-                       .single = j->single, .n = length, .lines = width, .in_step = inner,
-                       .in_line = 1, .out_step = inner, .out_line = 1 };
+                       .single = j->single,
+                       .n = length,
+                       .lines = width,
+                       .in_step = inner,
+                       .in_line = 1,
+                       .out_step = inner,
+                       .out_line = 1 };
     note(j, gv_fft_execute(&s, in, out));
 }
 
@@ -70,7 +80,8 @@ static void transform_columns(fft_job *j, int64_t length, int64_t inner, int64_t
 static void plane_task(void *ctx, int64_t task)
 {
     fft_job *j = ctx;
-    int64_t p = task * j->group, count = j->planes - p < j->group ? j->planes - p : j->group;
+    int64_t p = task * j->group,
+            count = j->planes - p < j->group ? j->planes - p : j->group;
     char *in = j->in + (size_t)(p * j->rows * j->in_line) * j->in_item;
     char *out = j->out + (size_t)(p * j->rows * j->out_line) * j->out_item;
     if (j->rows == 1) {
@@ -122,8 +133,10 @@ static gv_status run(fft_job *j, int naxes, const int64_t *dim, int64_t batch)
     int64_t entry = 1, outer = batch, inner;
     for (int k = 0; k < naxes; k++) {
         if (dim[k] < 1 || dim[k] > INT32_MAX)
-            return gv_fail(GV_ERR_VALUE, "fft: an axis of length %lld cannot be "
-                           "transformed", (long long)dim[k]);
+            return gv_fail(GV_ERR_VALUE,
+                           "fft: an axis of length %lld cannot be "
+                           "transformed",
+                           (long long)dim[k]);
         entry *= dim[k];
     }
     if (batch == 0) return GV_OK;
@@ -151,9 +164,13 @@ gv_status gv_fft_c2c(gv_dtype dtype, bool inverse, int naxes, const int64_t *dim
                      int64_t batch, const void *in, void *out)
 {
     size_t item = gv_dtype_size(dtype);
-    fft_job j = { .lines = inverse ? GV_FFT_BACKWARD : GV_FFT_FORWARD, .inverse = inverse,
-                  .single = dtype == GV_C64, .in_item = item, .out_item = item,
-                  .in = (char *)(uintptr_t)in, .out = out };
+    fft_job j = { .lines = inverse ? GV_FFT_BACKWARD : GV_FFT_FORWARD,
+                  .inverse = inverse,
+                  .single = dtype == GV_C64,
+                  .in_item = item,
+                  .out_item = item,
+                  .in = (char *)(uintptr_t)in,
+                  .out = out };
     return run(&j, naxes, dim, batch);
 }
 
@@ -161,8 +178,12 @@ gv_status gv_fft_r2c(gv_dtype dtype, bool weighted, int naxes, const int64_t *di
                      int64_t batch, const void *in, void *out)
 {
     size_t item = gv_dtype_size(dtype);
-    fft_job j = { .lines = GV_FFT_R2C, .single = dtype == GV_F32, .weighted = weighted,
-                  .in_item = item, .out_item = 2 * item, .in = (char *)(uintptr_t)in,
+    fft_job j = { .lines = GV_FFT_R2C,
+                  .single = dtype == GV_F32,
+                  .weighted = weighted,
+                  .in_item = item,
+                  .out_item = 2 * item,
+                  .in = (char *)(uintptr_t)in,
                   .out = out };
     return run(&j, naxes, dim, batch);
 }
@@ -171,8 +192,13 @@ gv_status gv_fft_c2r(gv_dtype dtype, bool weighted, int naxes, const int64_t *di
                      int64_t batch, void *in, void *out)
 {
     size_t item = gv_dtype_size(dtype);
-    fft_job j = { .lines = GV_FFT_C2R, .inverse = true, .single = dtype == GV_F32,
-                  .weighted = weighted, .in_item = 2 * item, .out_item = item, .in = in,
+    fft_job j = { .lines = GV_FFT_C2R,
+                  .inverse = true,
+                  .single = dtype == GV_F32,
+                  .weighted = weighted,
+                  .in_item = 2 * item,
+                  .out_item = item,
+                  .in = in,
                   .out = out };
     return run(&j, naxes, dim, batch);
 }

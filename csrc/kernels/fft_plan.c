@@ -62,24 +62,26 @@ static void destroy(plan_entry *e)
 }
 
 /* FFTW_ESTIMATE does not touch the arrays. */
-#define MAKE_PLAN(PRE, R)                                                               \
-    static void *make_##PRE(const gv_fft_shape *s, void *in, void *out)                 \
-    {                                                                                   \
-        int n = (int)s->n, lines = (int)s->lines, half = n / 2 + 1;                     \
-        int is = (int)s->in_step, il = (int)s->in_line;                                 \
-        int os = (int)s->out_step, ol = (int)s->out_line;                               \
-        switch (s->kind) {                                                              \
-        case GV_FFT_R2C:                                                                \
-            return PRE##_plan_many_dft_r2c(1, &n, lines, in, &n, is, il, out, &half, os, \
-                                           ol, FFTW_ESTIMATE);                          \
-        case GV_FFT_C2R:                                                                \
-            return PRE##_plan_many_dft_c2r(1, &n, lines, in, &half, is, il, out, &n, os, \
-                                           ol, FFTW_ESTIMATE | FFTW_DESTROY_INPUT);     \
-        default:                                                                        \
-            return PRE##_plan_many_dft(                                                 \
-                1, &n, lines, in, &n, is, il, out, &n, os, ol,                          \
-                s->kind == GV_FFT_FORWARD ? FFTW_FORWARD : FFTW_BACKWARD, FFTW_ESTIMATE); \
-        }                                                                               \
+#define MAKE_PLAN(PRE, R)                                                             \
+    static void *make_##PRE(const gv_fft_shape *s, void *in, void *out)               \
+    {                                                                                 \
+        int n = (int)s->n, lines = (int)s->lines, half = n / 2 + 1;                   \
+        int is = (int)s->in_step, il = (int)s->in_line;                               \
+        int os = (int)s->out_step, ol = (int)s->out_line;                             \
+        switch (s->kind) {                                                            \
+        case GV_FFT_R2C:                                                              \
+            return PRE##_plan_many_dft_r2c(1, &n, lines, in, &n, is, il, out, &half,  \
+                                           os, ol, FFTW_ESTIMATE);                    \
+        case GV_FFT_C2R:                                                              \
+            return PRE##_plan_many_dft_c2r(1, &n, lines, in, &half, is, il, out, &n,  \
+                                           os, ol,                                    \
+                                           FFTW_ESTIMATE | FFTW_DESTROY_INPUT);       \
+        default:                                                                      \
+            return PRE##_plan_many_dft(1, &n, lines, in, &n, is, il, out, &n, os, ol, \
+                                       s->kind == GV_FFT_FORWARD ? FFTW_FORWARD       \
+                                                                 : FFTW_BACKWARD,     \
+                                       FFTW_ESTIMATE);                                \
+        }                                                                             \
     }
 
 MAKE_PLAN(fftw, double)

@@ -4,7 +4,12 @@
 
 #include "tensor/tensor.h"
 
-typedef enum gv_fft_kind { GV_FFT_FORWARD, GV_FFT_BACKWARD, GV_FFT_R2C, GV_FFT_C2R } gv_fft_kind;
+typedef enum gv_fft_kind {
+    GV_FFT_FORWARD,
+    GV_FFT_BACKWARD,
+    GV_FFT_R2C,
+    GV_FFT_C2R
+} gv_fft_kind;
 
 /* `lines` one-dimensional transforms; strides in elements of their side. */
 typedef struct gv_fft_shape {

@@ -16,10 +16,11 @@
 gv_status gv_lapack_cholesky(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
                              void *l) GV_MUST;
 /* Sum of 2 log l_ii (real) of each factor. */
-void gv_lapack_logdet(gv_dtype dtype, int64_t n, int64_t batch, const void *l, void *out);
+void gv_lapack_logdet(gv_dtype dtype, int64_t n, int64_t batch, const void *l,
+                      void *out);
 /* x(n, k) = op(a)^-1 x in place, a triangular; a zero on the diagonal gives inf. */
-void gv_lapack_trisolve(gv_dtype dtype, bool lower, gv_trans trans, bool unit, int64_t n,
-                        int64_t k, int64_t batch, const void *a, void *x);
+void gv_lapack_trisolve(gv_dtype dtype, bool lower, gv_trans trans, bool unit,
+                        int64_t n, int64_t k, int64_t batch, const void *a, void *x);
 
 /* --- general square (lapack_lu.c) ------------------------------------------------------*/
 
@@ -29,8 +30,8 @@ gv_status gv_lapack_solve(gv_dtype dtype, gv_trans trans, bool inverse, int64_t 
                           int64_t k, int64_t batch, const void *a, void *x,
                           void *scratch) GV_MUST;
 /* Sign (or phase) and log |det a|; a singular matrix has sign 0 and -inf. */
-void gv_lapack_slogdet(gv_dtype dtype, int64_t n, int64_t batch, const void *a, void *sign,
-                       void *logabs, void *scratch);
+void gv_lapack_slogdet(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
+                       void *sign, void *logabs, void *scratch);
 
 /* --- spectral (lapack_eig.c, lapack_svd.c) -----------------------------------------------*/
 
@@ -42,22 +43,23 @@ void gv_lapack_pivot_mask(gv_dtype dtype, int64_t m, int64_t n, int64_t batch,
 
 size_t gv_lapack_eigh_scratch(gv_dtype dtype, int64_t n, int64_t batch);
 /* Hermitian a (lower triangle read): w(n) real ascending, v(n, n) columns. */
-gv_status gv_lapack_eigh(gv_dtype dtype, int64_t n, int64_t batch, const void *a, void *w,
-                         void *v, void *scratch) GV_MUST;
+gv_status gv_lapack_eigh(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
+                         void *w, void *v, void *scratch) GV_MUST;
 
 size_t gv_lapack_eig_scratch(gv_dtype dtype, int64_t n, int64_t batch);
 /* General a: complex w(n) and v(n, n), columns of unit length. */
-gv_status gv_lapack_eig(gv_dtype dtype, int64_t n, int64_t batch, const void *a, void *w,
-                        void *v, void *scratch) GV_MUST;
+gv_status gv_lapack_eig(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
+                        void *w, void *v, void *scratch) GV_MUST;
 
 size_t gv_lapack_svd_scratch(gv_dtype dtype, int64_t m, int64_t n, int64_t batch);
 /* a(m, n) = u(m, r) diag(s) vh(r, n), r = min(m, n), s real descending. */
-gv_status gv_lapack_svd(gv_dtype dtype, int64_t m, int64_t n, int64_t batch, const void *a,
-                        void *u, void *s, void *vh, void *scratch) GV_MUST;
+gv_status gv_lapack_svd(gv_dtype dtype, int64_t m, int64_t n, int64_t batch,
+                        const void *a, void *u, void *s, void *vh,
+                        void *scratch) GV_MUST;
 
 size_t gv_lapack_qr_scratch(gv_dtype dtype, int64_t m, int64_t n, int64_t batch);
 /* a(m, n) = q(m, r) r(r, n), r = min(m, n); the diagonal of r is real, any sign. */
-gv_status gv_lapack_qr(gv_dtype dtype, int64_t m, int64_t n, int64_t batch, const void *a,
-                       void *q, void *r, void *scratch) GV_MUST;
+gv_status gv_lapack_qr(gv_dtype dtype, int64_t m, int64_t n, int64_t batch,
+                       const void *a, void *q, void *r, void *scratch) GV_MUST;
 
 #endif

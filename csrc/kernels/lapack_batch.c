@@ -8,7 +8,10 @@
 
 enum { most_tasks = 64 };
 
-static int64_t tasks_of(int64_t batch) { return batch < most_tasks ? batch : most_tasks; }
+static int64_t tasks_of(int64_t batch)
+{
+    return batch < most_tasks ? batch : most_tasks;
+}
 
 size_t gv_lapack_scratch_total(size_t per_task, int64_t batch)
 {
@@ -34,7 +37,8 @@ bool gv_lapack_run(gv_lapack_job *j)
     atomic_init(&j->bad, j->batch);
     if (j->batch == 0) return true;
     gv_blas_setup();
-    if (j->batch == 1) { /* not inside a parallel region: the entry may use all threads */
+    if (j->batch ==
+        1) { /* not inside a parallel region: the entry may use all threads */
         if ((j->code = j->entry(j, 0, j->scratch)) == 0) return true;
         atomic_store(&j->bad, 0);
         return false;
@@ -51,17 +55,19 @@ bool gv_lapack_run(gv_lapack_job *j)
 const char *gv_lapack_where(const gv_lapack_job *j, char *buf, size_t size)
 {
     buf[0] = '\0';
-    if (j->batch > 1) snprintf(buf, size, " (batch entry %lld)", (long long)atomic_load(&j->bad));
+    if (j->batch > 1)
+        snprintf(buf, size, " (batch entry %lld)", (long long)atomic_load(&j->bad));
     return buf;
 }
 
-#define TRANSPOSE(T)                                                                    \
-    do {                                                                                \
-        const T *x = from;                                                              \
-        T *y = to;                                                                      \
-        for (int64_t i0 = 0; i0 < m; i0 += 16)                                          \
-            for (int64_t j = 0; j < n; j++)                                             \
-                for (int64_t i = i0; i < m && i < i0 + 16; i++) y[j * m + i] = x[i * n + j]; \
+#define TRANSPOSE(T)                                            \
+    do {                                                        \
+        const T *x = from;                                      \
+        T *y = to;                                              \
+        for (int64_t i0 = 0; i0 < m; i0 += 16)                  \
+            for (int64_t j = 0; j < n; j++)                     \
+                for (int64_t i = i0; i < m && i < i0 + 16; i++) \
+                    y[j * m + i] = x[i * n + j];                \
     } while (0)
 
 typedef struct two_floats {
@@ -71,7 +77,8 @@ typedef struct two_doubles {
     double a, b;
 } two_doubles;
 
-void gv_lapack_transpose(gv_dtype dtype, int64_t m, int64_t n, const void *from, void *to)
+void gv_lapack_transpose(gv_dtype dtype, int64_t m, int64_t n, const void *from,
+                         void *to)
 {
     switch (dtype) {
     case GV_F32: TRANSPOSE(float); break;

@@ -45,7 +45,8 @@ static inline void *gv_lapack_carve(uintptr_t *at, int64_t count, size_t size)
 /* " (batch entry 3)" when there is more than one */
 const char *gv_lapack_where(const gv_lapack_job *job, char *buf, size_t size);
 /* Transpose: to(n, m) = from(m, n), one entry. */
-void gv_lapack_transpose(gv_dtype dtype, int64_t m, int64_t n, const void *from, void *to);
+void gv_lapack_transpose(gv_dtype dtype, int64_t m, int64_t n, const void *from,
+                         void *to);
 /* Complex dtypes: turn the columns of v(m, n) so that their pivots are real and positive,
  * and the rows of u(n, k) (k 0: none) the other way. */
 void gv_lapack_turn(gv_dtype dtype, int64_t m, int64_t n, void *v, int64_t k, void *u);

@@ -107,7 +107,8 @@ static double jitter_for(gv_dtype dtype, int64_t n, const void *a, void *work)
     double mean = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t at = (i * n + i) * step;
-        mean += fabs(wide ? ((const double *)a)[at] : (double)((const float *)a)[at]) / (double)n;
+        mean += fabs(wide ? ((const double *)a)[at] : (double)((const float *)a)[at]) /
+            (double)n;
     }
     if (!isfinite(mean)) return 0;
     if (mean == 0) mean = 1;
@@ -140,21 +141,27 @@ static gv_status not_positive(const gv_lapack_job *j)
     double jitter = jitter_for(j->dtype, j->n, a, work);
     gv_free(work);
     if (j->code == 0)
-        return gv_fail(GV_ERR_LINALG, "cholesky: the matrix%s is singular to working "
-                       "precision; adding %.0e to its diagonal would do", where, jitter);
+        return gv_fail(GV_ERR_LINALG,
+                       "cholesky: the matrix%s is singular to working "
+                       "precision; adding %.0e to its diagonal would do",
+                       where, jitter);
     if (jitter == 0)
-        return gv_fail(GV_ERR_LINALG, "cholesky: the matrix%s is not positive definite at "
-                       "pivot %d", where, j->code);
-    return gv_fail(GV_ERR_LINALG, "cholesky: the matrix%s is not positive definite at "
-                   "pivot %d; adding %.0e to its diagonal would do", where, j->code,
-                   jitter);
+        return gv_fail(GV_ERR_LINALG,
+                       "cholesky: the matrix%s is not positive definite at "
+                       "pivot %d",
+                       where, j->code);
+    return gv_fail(GV_ERR_LINALG,
+                   "cholesky: the matrix%s is not positive definite at "
+                   "pivot %d; adding %.0e to its diagonal would do",
+                   where, j->code, jitter);
 }
 
 gv_status gv_lapack_cholesky(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
                              void *l)
 {
-    gv_lapack_job j = { .dtype = dtype, .n = n, .batch = batch, .a = a, .x = l,
-                        .entry = cholesky_entry };
+    gv_lapack_job j = {
+        .dtype = dtype, .n = n, .batch = batch, .a = a, .x = l, .entry = cholesky_entry
+    };
     if (n == 0) return GV_OK;
     if (gv_small_takes(dtype, n, batch)) {
         int64_t bad = gv_small_cholesky(dtype, n, batch, a, l);
@@ -166,7 +173,8 @@ gv_status gv_lapack_cholesky(gv_dtype dtype, int64_t n, int64_t batch, const voi
     return gv_lapack_run(&j) ? GV_OK : not_positive(&j);
 }
 
-void gv_lapack_logdet(gv_dtype dtype, int64_t n, int64_t batch, const void *l, void *out)
+void gv_lapack_logdet(gv_dtype dtype, int64_t n, int64_t batch, const void *l,
+                      void *out)
 {
     bool wide = gv_dtype_real(dtype) == GV_F64;
     int64_t step = gv_dtype_is_complex(dtype) ? 2 : 1;
@@ -202,18 +210,26 @@ static void trisolve_task(void *ctx, int64_t task)
     int64_t end = i + t->group < n ? i + t->group : n;
     for (; i < end; i++) {
         int64_t e = i / t->tiles, from = i % t->tiles * column_tile;
-        int64_t cols = t->tiles > 1 && t->k - from > column_tile ? column_tile : t->k - from;
+        int64_t cols =
+            t->tiles > 1 && t->k - from > column_tile ? column_tile : t->k - from;
         gv_call_trsm(t->dtype, true, t->lower, t->trans, t->unit, t->n, cols,
                      t->a + (size_t)(e * t->n * t->n) * item, t->n,
                      t->x + (size_t)(e * t->n * t->k + from) * item, t->k);
     }
 }
 
-void gv_lapack_trisolve(gv_dtype dtype, bool lower, gv_trans trans, bool unit, int64_t n,
-                        int64_t k, int64_t batch, const void *a, void *x)
+void gv_lapack_trisolve(gv_dtype dtype, bool lower, gv_trans trans, bool unit,
+                        int64_t n, int64_t k, int64_t batch, const void *a, void *x)
 {
-    trisolve_job t = { .dtype = dtype, .lower = lower, .unit = unit, .trans = trans,
-                       .n = n, .k = k, .batch = batch, .a = a, .x = x };
+    trisolve_job t = { .dtype = dtype,
+                       .lower = lower,
+                       .unit = unit,
+                       .trans = trans,
+                       .n = n,
+                       .k = k,
+                       .batch = batch,
+                       .a = a,
+                       .x = x };
     if (n * k * batch == 0) return;
     if (gv_small_takes(dtype, n, batch) && k <= GV_SMALL_MAX) {
         gv_small_trisolve(dtype, lower, trans != GV_PLAIN, unit, n, k, batch, a, x);

@@ -103,11 +103,20 @@ static int solve_entry(const gv_lapack_job *j, int64_t e, char *scratch)
 }
 
 gv_status gv_lapack_solve(gv_dtype dtype, gv_trans trans, bool inverse, int64_t n,
-                          int64_t k, int64_t batch, const void *a, void *x, void *scratch)
+                          int64_t k, int64_t batch, const void *a, void *x,
+                          void *scratch)
 {
-    gv_lapack_job j = { .dtype = dtype, .flag = inverse, .trans = trans, .n = n, .k = k,
-                        .batch = batch, .a = a, .x = x, .scratch = scratch,
-                        .per_task = lu_bytes(dtype, n), .entry = solve_entry };
+    gv_lapack_job j = { .dtype = dtype,
+                        .flag = inverse,
+                        .trans = trans,
+                        .n = n,
+                        .k = k,
+                        .batch = batch,
+                        .a = a,
+                        .x = x,
+                        .scratch = scratch,
+                        .per_task = lu_bytes(dtype, n),
+                        .entry = solve_entry };
     char where[48];
     if (n * k == 0 || gv_lapack_run(&j)) return GV_OK;
     return gv_fail(GV_ERR_LINALG, "%s: the matrix%s is singular (pivot %d is zero)",
@@ -129,9 +138,7 @@ static void take_pivot(gv_dtype dtype, const void *a, int64_t i, double *re, dou
         x = (double)((const float *)a)[2 * i];
         y = (double)((const float *)a)[2 * i + 1];
         break;
-    default:
-        x = ((const double *)a)[2 * i];
-        y = ((const double *)a)[2 * i + 1];
+    default: x = ((const double *)a)[2 * i]; y = ((const double *)a)[2 * i + 1];
     }
     double r = y == 0 ? fabs(x) : hypot(x, y);
     *sum += log(r);
@@ -167,11 +174,17 @@ static int slogdet_entry(const gv_lapack_job *j, int64_t e, char *scratch)
     return 0;
 }
 
-void gv_lapack_slogdet(gv_dtype dtype, int64_t n, int64_t batch, const void *a, void *sign,
-                       void *logabs, void *scratch)
+void gv_lapack_slogdet(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
+                       void *sign, void *logabs, void *scratch)
 {
-    gv_lapack_job j = { .dtype = dtype, .n = n, .batch = batch, .a = a, .x = sign,
-                        .y = logabs, .scratch = scratch, .per_task = lu_bytes(dtype, n),
+    gv_lapack_job j = { .dtype = dtype,
+                        .n = n,
+                        .batch = batch,
+                        .a = a,
+                        .x = sign,
+                        .y = logabs,
+                        .scratch = scratch,
+                        .per_task = lu_bytes(dtype, n),
                         .entry = slogdet_entry };
     gv_lapack_run(&j);
 }

@@ -24,10 +24,13 @@ typedef struct small_job {
     _Atomic int64_t bad;
 } small_job;
 
-static small_job job_of(gv_dtype dtype, int64_t n, int64_t batch, const void *a, void *x)
+static small_job job_of(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
+                        void *x)
 {
     int which = dtype == GV_F64;
-    small_job s = { .item = gv_dtype_size(dtype), .n = n, .batch = batch, .a = a, .x = x };
+    small_job s = {
+        .item = gv_dtype_size(dtype), .n = n, .batch = batch, .a = a, .x = x
+    };
     switch (gv_simd_level()) {
     case GV_SIMD_AVX512: s.kernels = &gv_small_avx512[which]; break;
     case GV_SIMD_AVX2: s.kernels = &gv_small_avx2[which]; break;
@@ -60,7 +63,8 @@ static void cholesky_task(void *ctx, int64_t task)
     }
 }
 
-int64_t gv_small_cholesky(gv_dtype dtype, int64_t n, int64_t batch, const void *a, void *l)
+int64_t gv_small_cholesky(gv_dtype dtype, int64_t n, int64_t batch, const void *a,
+                          void *l)
 {
     small_job s = job_of(dtype, n, batch, a, l);
     atomic_init(&s.bad, batch);
@@ -82,8 +86,8 @@ static void trisolve_task(void *ctx, int64_t task)
                              s->x + (size_t)(e * s->n * s->k) * s->item);
 }
 
-void gv_small_trisolve(gv_dtype dtype, bool lower, bool transposed, bool unit, int64_t n,
-                       int64_t k, int64_t batch, const void *a, void *x)
+void gv_small_trisolve(gv_dtype dtype, bool lower, bool transposed, bool unit,
+                       int64_t n, int64_t k, int64_t batch, const void *a, void *x)
 {
     small_job s = job_of(dtype, n, batch, a, x);
     s.lower = lower;

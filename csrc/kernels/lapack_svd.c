@@ -42,27 +42,33 @@ size_t gv_lapack_svd_scratch(gv_dtype dtype, int64_t m, int64_t n, int64_t batch
 
 static int svd_entry(const gv_lapack_job *j, int64_t e, char *scratch)
 {
-    size_t item = gv_dtype_size(j->dtype), real = gv_dtype_size(gv_dtype_real(j->dtype));
+    size_t item = gv_dtype_size(j->dtype),
+           real = gv_dtype_size(gv_dtype_real(j->dtype));
     svd_work s = svd_carve(j->dtype, j->m, j->n, scratch);
     int m = (int)j->m, n = (int)j->n, r = (int)smaller(m, n), info = 0;
-    char *u = j->x + (size_t)(e * m * r) * item, *vh = j->z + (size_t)(e * r * n) * item;
+    char *u = j->x + (size_t)(e * m * r) * item,
+         *vh = j->z + (size_t)(e * r * n) * item;
     gv_lapack_transpose(j->dtype, m, n, j->a + (size_t)(e * m * n) * item, s.a);
     switch (j->dtype) {
     case GV_F32:
-        GV_LAPACK(sgesdd)("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork,
-                          s.iwork, &info, 1);
+        GV_LAPACK(sgesdd)
+        ("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork, s.iwork, &info,
+         1);
         break;
     case GV_F64:
-        GV_LAPACK(dgesdd)("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork,
-                          s.iwork, &info, 1);
+        GV_LAPACK(dgesdd)
+        ("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork, s.iwork, &info,
+         1);
         break;
     case GV_C64:
-        GV_LAPACK(cgesdd)("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork,
-                          s.rwork, s.iwork, &info, 1);
+        GV_LAPACK(cgesdd)
+        ("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork, s.rwork,
+         s.iwork, &info, 1);
         break;
     default:
-        GV_LAPACK(zgesdd)("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork,
-                          s.rwork, s.iwork, &info, 1);
+        GV_LAPACK(zgesdd)
+        ("S", &m, &n, s.a, &m, s.s, s.u, &m, s.vt, &r, s.work, &s.lwork, s.rwork,
+         s.iwork, &info, 1);
     }
     if (info != 0) return info;
     memcpy(j->y + (size_t)(e * r) * real, s.s, (size_t)r * real);
@@ -72,18 +78,26 @@ static int svd_entry(const gv_lapack_job *j, int64_t e, char *scratch)
     return 0;
 }
 
-gv_status gv_lapack_svd(gv_dtype dtype, int64_t m, int64_t n, int64_t batch, const void *a,
-                        void *u, void *s, void *vh, void *scratch)
+gv_status gv_lapack_svd(gv_dtype dtype, int64_t m, int64_t n, int64_t batch,
+                        const void *a, void *u, void *s, void *vh, void *scratch)
 {
-    gv_lapack_job j = { .dtype = dtype, .m = m, .n = n, .batch = batch, .a = a, .x = u,
-                        .y = s, .z = vh, .scratch = scratch,
+    gv_lapack_job j = { .dtype = dtype,
+                        .m = m,
+                        .n = n,
+                        .batch = batch,
+                        .a = a,
+                        .x = u,
+                        .y = s,
+                        .z = vh,
+                        .scratch = scratch,
                         .per_task = svd_carve(dtype, m, n, NULL).bytes,
                         .entry = svd_entry };
     if (m * n == 0 || gv_lapack_run(&j)) return GV_OK;
     char where[48];
     gv_lapack_where(&j, where, sizeof where);
     if (j.code < 0)
-        return gv_fail(GV_ERR_LINALG, "svd: the matrix%s contains NaN or infinity", where);
+        return gv_fail(GV_ERR_LINALG, "svd: the matrix%s contains NaN or infinity",
+                       where);
     return gv_fail(GV_ERR_LINALG, "svd: no convergence for the matrix%s", where);
 }
 
@@ -134,28 +148,49 @@ static int qr_entry(const gv_lapack_job *j, int64_t e, char *scratch)
     int m = (int)j->m, n = (int)j->n, r = (int)smaller(m, n), info = 0;
     gv_lapack_transpose(j->dtype, m, n, j->a + (size_t)(e * m * n) * item, s.a);
     switch (j->dtype) {
-    case GV_F32: GV_LAPACK(sgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
-    case GV_F64: GV_LAPACK(dgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
-    case GV_C64: GV_LAPACK(cgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
+    case GV_F32:
+        GV_LAPACK(sgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
+    case GV_F64:
+        GV_LAPACK(dgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
+    case GV_C64:
+        GV_LAPACK(cgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
     default: GV_LAPACK(zgeqrf)(&m, &n, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
     }
     copy_upper(item, m, r, n, s.a, j->y + (size_t)(e * r * n) * item);
     switch (j->dtype) {
-    case GV_F32: GV_LAPACK(sorgqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
-    case GV_F64: GV_LAPACK(dorgqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
-    case GV_C64: GV_LAPACK(cungqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
-    default: GV_LAPACK(zungqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info); break;
+    case GV_F32:
+        GV_LAPACK(sorgqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
+    case GV_F64:
+        GV_LAPACK(dorgqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
+    case GV_C64:
+        GV_LAPACK(cungqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
+    default:
+        GV_LAPACK(zungqr)(&m, &r, &r, s.a, &m, s.tau, s.work, &s.lwork, &info);
+        break;
     }
     gv_lapack_transpose(j->dtype, r, m, s.a, j->x + (size_t)(e * m * r) * item);
     return info;
 }
 
-gv_status gv_lapack_qr(gv_dtype dtype, int64_t m, int64_t n, int64_t batch, const void *a,
-                       void *q, void *r, void *scratch)
+gv_status gv_lapack_qr(gv_dtype dtype, int64_t m, int64_t n, int64_t batch,
+                       const void *a, void *q, void *r, void *scratch)
 {
-    gv_lapack_job j = { .dtype = dtype, .m = m, .n = n, .batch = batch, .a = a, .x = q,
-                        .y = r, .scratch = scratch,
-                        .per_task = qr_carve(dtype, m, n, NULL).bytes, .entry = qr_entry };
+    gv_lapack_job j = { .dtype = dtype,
+                        .m = m,
+                        .n = n,
+                        .batch = batch,
+                        .a = a,
+                        .x = q,
+                        .y = r,
+                        .scratch = scratch,
+                        .per_task = qr_carve(dtype, m, n, NULL).bytes,
+                        .entry = qr_entry };
     char where[48];
     if (m * n == 0 || gv_lapack_run(&j)) return GV_OK;
     return gv_fail(GV_ERR_LINALG, "qr: failed for the matrix%s",

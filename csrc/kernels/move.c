@@ -18,7 +18,7 @@ typedef struct __attribute__((may_alias)) {
 } u128;
 
 typedef struct panel {
-    int64_t rows, cols;             /* cols: innermost of the destination */
+    int64_t rows, cols;                 /* cols: innermost of the destination */
     int64_t s_row, s_col, d_row, d_col; /* byte strides */
 } panel;
 
@@ -35,39 +35,39 @@ typedef struct copy_plan {
 
 /* --- panels ---------------------------------------------------------------------*/
 
-#define DEFINE_PANELS(T)                                                              \
-    static void strided_##T(const panel *p, const char *src, char *dst)               \
-    {                                                                                 \
-        for (int64_t i = 0; i < p->rows; i++) {                                       \
-            const char *s = src + i * p->s_row;                                       \
-            char *d = dst + i * p->d_row;                                             \
-            if (p->s_col == (int64_t)sizeof(T) && p->d_col == (int64_t)sizeof(T)) {   \
+#define DEFINE_PANELS(T)                                                               \
+    static void strided_##T(const panel *p, const char *src, char *dst)                \
+    {                                                                                  \
+        for (int64_t i = 0; i < p->rows; i++) {                                        \
+            const char *s = src + i * p->s_row;                                        \
+            char *d = dst + i * p->d_row;                                              \
+            if (p->s_col == (int64_t)sizeof(T) && p->d_col == (int64_t)sizeof(T)) {    \
                 for (int64_t j = 0; j < p->cols; j++) ((T *)d)[j] = ((const T *)s)[j]; \
-            } else if (p->s_col == 0 && p->d_col == (int64_t)sizeof(T)) {             \
-                T value = *(const T *)s;                                              \
-                for (int64_t j = 0; j < p->cols; j++) ((T *)d)[j] = value;            \
-            } else {                                                                  \
-                for (int64_t j = 0; j < p->cols; j++)                                 \
-                    *(T *)(d + j * p->d_col) = *(const T *)(s + j * p->s_col);        \
-            }                                                                         \
-        }                                                                             \
-    }                                                                                 \
-    static void transpose_##T(const panel *p, const char *src, char *dst)             \
-    {                                                                                 \
-        for (int64_t i0 = 0; i0 < p->rows; i0 += tile)                                \
-            for (int64_t j0 = 0; j0 < p->cols; j0 += tile) {                          \
-                int64_t ni = p->rows - i0 < tile ? p->rows - i0 : tile;               \
-                int64_t nj = p->cols - j0 < tile ? p->cols - j0 : tile;               \
-                T block[tile][tile];                                                  \
-                for (int64_t j = 0; j < nj; j++) {                                    \
-                    const T *s = (const T *)(src + (j0 + j) * p->s_col) + i0;         \
-                    for (int64_t i = 0; i < ni; i++) block[j][i] = s[i];              \
-                }                                                                     \
-                for (int64_t i = 0; i < ni; i++) {                                    \
-                    T *d = (T *)(dst + (i0 + i) * p->d_row) + j0;                     \
-                    for (int64_t j = 0; j < nj; j++) d[j] = block[j][i];              \
-                }                                                                     \
-            }                                                                         \
+            } else if (p->s_col == 0 && p->d_col == (int64_t)sizeof(T)) {              \
+                T value = *(const T *)s;                                               \
+                for (int64_t j = 0; j < p->cols; j++) ((T *)d)[j] = value;             \
+            } else {                                                                   \
+                for (int64_t j = 0; j < p->cols; j++)                                  \
+                    *(T *)(d + j * p->d_col) = *(const T *)(s + j * p->s_col);         \
+            }                                                                          \
+        }                                                                              \
+    }                                                                                  \
+    static void transpose_##T(const panel *p, const char *src, char *dst)              \
+    {                                                                                  \
+        for (int64_t i0 = 0; i0 < p->rows; i0 += tile)                                 \
+            for (int64_t j0 = 0; j0 < p->cols; j0 += tile) {                           \
+                int64_t ni = p->rows - i0 < tile ? p->rows - i0 : tile;                \
+                int64_t nj = p->cols - j0 < tile ? p->cols - j0 : tile;                \
+                T block[tile][tile];                                                   \
+                for (int64_t j = 0; j < nj; j++) {                                     \
+                    const T *s = (const T *)(src + (j0 + j) * p->s_col) + i0;          \
+                    for (int64_t i = 0; i < ni; i++) block[j][i] = s[i];               \
+                }                                                                      \
+                for (int64_t i = 0; i < ni; i++) {                                     \
+                    T *d = (T *)(dst + (i0 + i) * p->d_row) + j0;                      \
+                    for (int64_t j = 0; j < nj; j++) d[j] = block[j][i];               \
+                }                                                                      \
+            }                                                                          \
     }
 
 DEFINE_PANELS(u8)
@@ -302,8 +302,13 @@ static void take_task(void *ctx, int64_t task)
 void gv_move_take(int64_t batch, int64_t n, int64_t k, size_t row, const void *x,
                   const int64_t *index, void *out)
 {
-    take_job t = { .n = n, .k = k, .total = batch * k, .row = row, .x = x,
-                   .index = index, .out = out };
+    take_job t = { .n = n,
+                   .k = k,
+                   .total = batch * k,
+                   .row = row,
+                   .x = x,
+                   .index = index,
+                   .out = out };
     if (t.total == 0 || row == 0) return;
     t.per_task = 1 + (1 << 17) / (int64_t)(row + 16);
     gv_parallel_for((t.total + t.per_task - 1) / t.per_task, take_task, &t);
@@ -317,15 +322,15 @@ typedef struct scatter_job {
     const char *v;
 } scatter_job;
 
-#define SCATTER(T)                                                                \
-    do {                                                                          \
-        T *x = (T *)s->x + b * s->n * s->m;                                       \
-        const T *v = (const T *)s->v + b * s->k * s->m;                           \
-        for (int64_t i = 0; i < s->k; i++) {                                      \
-            T *d = x + index[i] * s->m;                                           \
-            const T *a = v + i * s->m;                                            \
-            for (int64_t j = from; j < to; j++) d[j] += a[j];                     \
-        }                                                                         \
+#define SCATTER(T)                                            \
+    do {                                                      \
+        T *x = (T *)s->x + b * s->n * s->m;                   \
+        const T *v = (const T *)s->v + b * s->k * s->m;       \
+        for (int64_t i = 0; i < s->k; i++) {                  \
+            T *d = x + index[i] * s->m;                       \
+            const T *a = v + i * s->m;                        \
+            for (int64_t j = from; j < to; j++) d[j] += a[j]; \
+        }                                                     \
     } while (0)
 
 static void scatter_task(void *ctx, int64_t task)
@@ -351,8 +356,9 @@ void gv_move_scatter_add(gv_dtype dtype, int64_t batch, int64_t n, int64_t k, in
         m *= 2;
     }
     if (batch * k * m == 0) return;
-    scatter_job s = { .dtype = dtype, .n = n, .k = k, .m = m, .x = x, .index = index,
-                      .v = v };
+    scatter_job s = {
+        .dtype = dtype, .n = n, .k = k, .m = m, .x = x, .index = index, .v = v
+    };
     s.tile = k * m > task_items ? (m < 256 ? m : 256) : m;
     s.tiles = (m + s.tile - 1) / s.tile;
     gv_parallel_for(batch * s.tiles, scatter_task, &s);

@@ -66,7 +66,8 @@ static void acc_clear(const gv_reduce_plan *p, int64_t n, void *acc)
         case GV_F32: a->f[j] = (float)inf; break;
         case GV_F64: a->d[j] = is_extremum(p) ? inf : start; break;
         case GV_C128: a->d[2 * j] = start, a->d[2 * j + 1] = 0; break;
-        default: a->l[j] = is_extremum(p) ? (max ? INT64_MIN : INT64_MAX) : (int64_t)start;
+        default:
+            a->l[j] = is_extremum(p) ? (max ? INT64_MIN : INT64_MAX) : (int64_t)start;
         }
 }
 
@@ -91,7 +92,7 @@ static void acc_join(const gv_reduce_plan *p, int64_t n, void *acc, const void *
 {
     gv_reduce_plan wide = *p;
     wide.dtype = acc_dtype(p);
-    panel_of(&wide)(more, n, 1, n, acc);
+    panel_of (&wide)(more, n, 1, n, acc);
 }
 
 /* --- plan ----------------------------------------------------------------------------*/
@@ -141,7 +142,8 @@ void gv_reduce_plan_make(gv_reduce_plan *p, gv_reduce_kind kind, gv_dtype dtype,
     p->tiles = (p->cols + p->col_tile - 1) / p->col_tile;
     p->chunk_rows = chunk_items / p->col_tile;
     p->row_chunks = (p->rows + p->chunk_rows - 1) / p->chunk_rows;
-    p->chunk_folds = p->rows > 0 && p->rows < p->chunk_rows ? p->chunk_rows / p->rows : 1;
+    p->chunk_folds =
+        p->rows > 0 && p->rows < p->chunk_rows ? p->chunk_rows / p->rows : 1;
     if (p->chunk_folds > p->folds) p->chunk_folds = p->folds;
     int64_t fold_chunks =
         p->chunk_folds > 0 ? (p->folds + p->chunk_folds - 1) / p->chunk_folds : 0;
@@ -241,7 +243,8 @@ static void join_split(const reduce_job *r)
         int64_t o = index / p->tiles, j0 = index % p->tiles * p->col_tile;
         int64_t cols = p->cols - j0 < p->col_tile ? p->cols - j0 : p->col_tile;
         char *acc = r->scratch + (size_t)(index * p->chunks) * step;
-        for (int64_t c = 1; c < p->chunks; c++) acc_join(p, cols, acc, acc + (size_t)c * step);
+        for (int64_t c = 1; c < p->chunks; c++)
+            acc_join(p, cols, acc, acc + (size_t)c * step);
         acc_store(p, cols, acc,
                   r->out + (size_t)(o * p->cols + j0) * gv_dtype_size(p->dtype));
     }

@@ -43,8 +43,8 @@ void gv_reduce_run(const gv_reduce_plan *plan, const void *x, void *out, void *s
 /* The following see x as (outer, n, inner) and work along the middle axis. */
 
 /* First position of the maximum (or minimum); a NaN wins. dtypes: bool, ints, floats. */
-void gv_reduce_arg(bool maximum, gv_dtype dtype, int64_t outer, int64_t n, int64_t inner,
-                   const void *x, int64_t *out);
+void gv_reduce_arg(bool maximum, gv_dtype dtype, int64_t outer, int64_t n,
+                   int64_t inner, const void *x, int64_t *out);
 /* Running sum, from the end when reverse. dtypes: ints, floats, complex. */
 void gv_reduce_cumsum(gv_dtype dtype, bool reverse, int64_t outer, int64_t n,
                       int64_t inner, const void *x, void *out);
@@ -59,7 +59,7 @@ void gv_reduce_log_softmax(gv_dtype dtype, int64_t lines, int64_t n, const void 
 /* Ascending stable sort of lines, NaN last; values or index may be NULL. dtypes: bool,
  * ints, floats. scratch: gv_reduce_sort_scratch bytes. */
 size_t gv_reduce_sort_scratch(int64_t lines, int64_t n);
-void gv_reduce_sort(gv_dtype dtype, int64_t lines, int64_t n, const void *x, void *values,
-                    int64_t *index, void *scratch);
+void gv_reduce_sort(gv_dtype dtype, int64_t lines, int64_t n, const void *x,
+                    void *values, int64_t *index, void *scratch);
 
 #endif

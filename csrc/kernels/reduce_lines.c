@@ -46,20 +46,20 @@ static line_range range_of(const line_job *r, int64_t task)
 
 /* --- argmax, argmin ------------------------------------------------------------------*/
 
-#define DEFINE_ARG(T)                                                                  \
-    static void arg_##T(const line_job *r, line_range s)                               \
-    {                                                                                  \
-        for (int64_t o = s.o0; o < s.o1; o++)                                          \
-            for (int64_t j = s.j0; j < s.j1; j++) {                                    \
-                const T *x = (const T *)r->x + o * r->n * r->inner + j;                \
-                T best = x[0];                                                         \
-                int64_t at = 0;                                                        \
-                for (int64_t i = 1; i < r->n && best == best; i++) {                   \
-                    T v = x[i * r->inner];                                             \
-                    if ((r->flag ? v > best : v < best) || v != v) best = v, at = i;   \
-                }                                                                      \
-                ((int64_t *)r->out)[o * r->inner + j] = at;                            \
-            }                                                                          \
+#define DEFINE_ARG(T)                                                                \
+    static void arg_##T(const line_job *r, line_range s)                             \
+    {                                                                                \
+        for (int64_t o = s.o0; o < s.o1; o++)                                        \
+            for (int64_t j = s.j0; j < s.j1; j++) {                                  \
+                const T *x = (const T *)r->x + o * r->n * r->inner + j;              \
+                T best = x[0];                                                       \
+                int64_t at = 0;                                                      \
+                for (int64_t i = 1; i < r->n && best == best; i++) {                 \
+                    T v = x[i * r->inner];                                           \
+                    if ((r->flag ? v > best : v < best) || v != v) best = v, at = i; \
+                }                                                                    \
+                ((int64_t *)r->out)[o * r->inner + j] = at;                          \
+            }                                                                        \
     }
 
 DEFINE_ARG(uint8_t)
@@ -81,34 +81,39 @@ static void arg_task(void *ctx, int64_t task)
     }
 }
 
-void gv_reduce_arg(bool maximum, gv_dtype dtype, int64_t outer, int64_t n, int64_t inner,
-                   const void *x, int64_t *out)
+void gv_reduce_arg(bool maximum, gv_dtype dtype, int64_t outer, int64_t n,
+                   int64_t inner, const void *x, int64_t *out)
 {
-    line_job r = { .dtype = dtype, .flag = maximum, .outer = outer, .n = n,
-                   .inner = inner, .x = x, .out = (char *)out };
+    line_job r = { .dtype = dtype,
+                   .flag = maximum,
+                   .outer = outer,
+                   .n = n,
+                   .inner = inner,
+                   .x = x,
+                   .out = (char *)out };
     run_lines(&r, arg_task);
 }
 
 /* --- cumsum ---------------------------------------------------------------------------*/
 
 /* T element, A accumulator */
-#define DEFINE_CUMSUM(T, A)                                                             \
-    static void cumsum_##T(const line_job *r, line_range s)                             \
-    {                                                                                   \
-        int64_t step = r->flag ? -r->inner : r->inner, width = s.j1 - s.j0;             \
-        A sum[inner_tile];                                                              \
-        for (int64_t o = s.o0; o < s.o1; o++) {                                         \
-            int64_t first = r->flag ? r->n - 1 : 0;                                     \
-            int64_t at = (o * r->n + first) * r->inner + s.j0;                          \
-            const T *x = (const T *)r->x + at;                                          \
-            T *y = (T *)r->out + at;                                                    \
-            for (int64_t j = 0; j < width; j++) sum[j] = 0;                             \
-            for (int64_t i = 0; i < r->n; i++, x += step, y += step)                    \
-                for (int64_t j = 0; j < width; j++) {                                   \
-                    sum[j] += (A)x[j];                                                  \
-                    y[j] = (T)sum[j];                                                   \
-                }                                                                       \
-        }                                                                               \
+#define DEFINE_CUMSUM(T, A)                                                 \
+    static void cumsum_##T(const line_job *r, line_range s)                 \
+    {                                                                       \
+        int64_t step = r->flag ? -r->inner : r->inner, width = s.j1 - s.j0; \
+        A sum[inner_tile];                                                  \
+        for (int64_t o = s.o0; o < s.o1; o++) {                             \
+            int64_t first = r->flag ? r->n - 1 : 0;                         \
+            int64_t at = (o * r->n + first) * r->inner + s.j0;              \
+            const T *x = (const T *)r->x + at;                              \
+            T *y = (T *)r->out + at;                                        \
+            for (int64_t j = 0; j < width; j++) sum[j] = 0;                 \
+            for (int64_t i = 0; i < r->n; i++, x += step, y += step)        \
+                for (int64_t j = 0; j < width; j++) {                       \
+                    sum[j] += (A)x[j];                                      \
+                    y[j] = (T)sum[j];                                       \
+                }                                                           \
+        }                                                                   \
     }
 
 DEFINE_CUMSUM(int32_t, uint32_t)
@@ -132,8 +137,13 @@ void gv_reduce_cumsum(gv_dtype dtype, bool reverse, int64_t outer, int64_t n,
                       int64_t inner, const void *x, void *out)
 {
     if (gv_dtype_is_complex(dtype)) inner *= 2;
-    line_job r = { .dtype = gv_dtype_real(dtype), .flag = reverse, .outer = outer, .n = n,
-                   .inner = inner, .x = x, .out = out };
+    line_job r = { .dtype = gv_dtype_real(dtype),
+                   .flag = reverse,
+                   .outer = outer,
+                   .n = n,
+                   .inner = inner,
+                   .x = x,
+                   .out = out };
     run_lines(&r, cumsum_task);
 }
 
@@ -141,79 +151,81 @@ void gv_reduce_cumsum(gv_dtype dtype, bool reverse, int64_t outer, int64_t n,
 
 /* exp_sum: y = exp(x - shift) in blocks (y may be NULL), returns the sum in double.
  * A line of NaN-free -inf only has shift -inf, replaced by 0. */
-#define DEFINE_SOFTMAX(T)                                                               \
-    static T line_max_##T(const T *x, int64_t n)                                        \
-    {                                                                                   \
-        T m[8];                                                                         \
-        for (int k = 0; k < 8; k++) m[k] = (T)-INFINITY;                                \
-        int64_t i = 0;                                                                  \
-        for (; i + 8 <= n; i += 8)                                                      \
-            for (int k = 0; k < 8; k++)                                                 \
-                m[k] = x[i + k] > m[k] || x[i + k] != x[i + k] ? x[i + k] : m[k];       \
-        for (; i < n; i++) m[0] = x[i] > m[0] || x[i] != x[i] ? x[i] : m[0];            \
-        for (int k = 1; k < 8; k++) m[0] = m[k] > m[0] || m[k] != m[k] ? m[k] : m[0];   \
-        return m[0];                                                                    \
-    }                                                                                   \
-    static double exp_sum_##T(const line_job *r, const T *x, int64_t n, T shift, T *y)  \
-    {                                                                                   \
-        T buffer[block];                                                                \
-        double sum[8] = { 0 };                                                          \
-        for (int64_t i0 = 0; i0 < n; i0 += block) {                                     \
-            int64_t k = n - i0 < block ? n - i0 : block, i = 0;                         \
-            T *e = y != NULL ? y + i0 : buffer;                                         \
-            for (i = 0; i < k; i++) e[i] = x[i0 + i] - shift;                           \
-            const void *in[1] = { e };                                                  \
-            r->exp(k, in, e);                                                           \
-            for (i = 0; i + 8 <= k; i += 8)                                             \
-                for (int l = 0; l < 8; l++) sum[l] += (double)e[i + l];                 \
-            for (; i < k; i++) sum[0] += (double)e[i];                                  \
-        }                                                                               \
-        for (int l = 4; l > 0; l /= 2)                                                  \
-            for (int k = 0; k < l; k++) sum[k] += sum[k + l];                           \
-        return sum[0];                                                                  \
-    }                                                                                   \
-    static void lse_line_##T(const line_job *r, const T *x, T *out)                     \
-    {                                                                                   \
-        T m = line_max_##T(x, r->n);                                                    \
-        T shift = isinf(m) ? 0 : m;                                                     \
-        *out = isinf(m) ? m : (T)(log(exp_sum_##T(r, x, r->n, shift, NULL)) + (double)m); \
-    }                                                                                   \
-    static void softmax_line_##T(const line_job *r, const T *x, T *y)                   \
-    {                                                                                   \
-        T m = line_max_##T(x, r->n);                                                    \
-        if (r->flag && m == (T)-INFINITY) {                                             \
-            memset(y, 0, (size_t)r->n * sizeof *y);                                     \
-            return;                                                                     \
-        }                                                                               \
-        T scale = (T)(1 / exp_sum_##T(r, x, r->n, m, y));                               \
-        for (int64_t i = 0; i < r->n; i++) y[i] *= scale;                               \
-    }                                                                                   \
-    static void log_softmax_line_##T(const line_job *r, const T *x, T *y)               \
-    {                                                                                   \
-        T m = line_max_##T(x, r->n);                                                    \
-        T rest = (T)log(exp_sum_##T(r, x, r->n, m, NULL));                              \
-        for (int64_t i = 0; i < r->n; i++) y[i] = x[i] - m - rest;                      \
-    }                                                                                   \
-    static void lse_##T(void *ctx, int64_t task)                                        \
-    {                                                                                   \
-        const line_job *r = ctx;                                                        \
-        line_range s = range_of(r, task);                                               \
-        for (int64_t o = s.o0; o < s.o1; o++)                                           \
-            lse_line_##T(r, (const T *)r->x + o * r->n, (T *)r->out + o);               \
-    }                                                                                   \
-    static void softmax_##T(void *ctx, int64_t task)                                    \
-    {                                                                                   \
-        const line_job *r = ctx;                                                        \
-        line_range s = range_of(r, task);                                               \
-        for (int64_t o = s.o0; o < s.o1; o++)                                           \
-            softmax_line_##T(r, (const T *)r->x + o * r->n, (T *)r->out + o * r->n);    \
-    }                                                                                   \
-    static void log_softmax_##T(void *ctx, int64_t task)                                \
-    {                                                                                   \
-        const line_job *r = ctx;                                                        \
-        line_range s = range_of(r, task);                                               \
-        for (int64_t o = s.o0; o < s.o1; o++)                                           \
-            log_softmax_line_##T(r, (const T *)r->x + o * r->n, (T *)r->out + o * r->n); \
+#define DEFINE_SOFTMAX(T)                                                              \
+    static T line_max_##T(const T *x, int64_t n)                                       \
+    {                                                                                  \
+        T m[8];                                                                        \
+        for (int k = 0; k < 8; k++) m[k] = (T) - INFINITY;                             \
+        int64_t i = 0;                                                                 \
+        for (; i + 8 <= n; i += 8)                                                     \
+            for (int k = 0; k < 8; k++)                                                \
+                m[k] = x[i + k] > m[k] || x[i + k] != x[i + k] ? x[i + k] : m[k];      \
+        for (; i < n; i++) m[0] = x[i] > m[0] || x[i] != x[i] ? x[i] : m[0];           \
+        for (int k = 1; k < 8; k++) m[0] = m[k] > m[0] || m[k] != m[k] ? m[k] : m[0];  \
+        return m[0];                                                                   \
+    }                                                                                  \
+    static double exp_sum_##T(const line_job *r, const T *x, int64_t n, T shift, T *y) \
+    {                                                                                  \
+        T buffer[block];                                                               \
+        double sum[8] = { 0 };                                                         \
+        for (int64_t i0 = 0; i0 < n; i0 += block) {                                    \
+            int64_t k = n - i0 < block ? n - i0 : block, i = 0;                        \
+            T *e = y != NULL ? y + i0 : buffer;                                        \
+            for (i = 0; i < k; i++) e[i] = x[i0 + i] - shift;                          \
+            const void *in[1] = { e };                                                 \
+            r->exp(k, in, e);                                                          \
+            for (i = 0; i + 8 <= k; i += 8)                                            \
+                for (int l = 0; l < 8; l++) sum[l] += (double)e[i + l];                \
+            for (; i < k; i++) sum[0] += (double)e[i];                                 \
+        }                                                                              \
+        for (int l = 4; l > 0; l /= 2)                                                 \
+            for (int k = 0; k < l; k++) sum[k] += sum[k + l];                          \
+        return sum[0];                                                                 \
+    }                                                                                  \
+    static void lse_line_##T(const line_job *r, const T *x, T *out)                    \
+    {                                                                                  \
+        T m = line_max_##T(x, r->n);                                                   \
+        T shift = isinf(m) ? 0 : m;                                                    \
+        *out =                                                                         \
+            isinf(m) ? m : (T)(log(exp_sum_##T(r, x, r->n, shift, NULL)) + (double)m); \
+    }                                                                                  \
+    static void softmax_line_##T(const line_job *r, const T *x, T *y)                  \
+    {                                                                                  \
+        T m = line_max_##T(x, r->n);                                                   \
+        if (r->flag && m == (T) - INFINITY) {                                          \
+            memset(y, 0, (size_t)r->n * sizeof *y);                                    \
+            return;                                                                    \
+        }                                                                              \
+        T scale = (T)(1 / exp_sum_##T(r, x, r->n, m, y));                              \
+        for (int64_t i = 0; i < r->n; i++) y[i] *= scale;                              \
+    }                                                                                  \
+    static void log_softmax_line_##T(const line_job *r, const T *x, T *y)              \
+    {                                                                                  \
+        T m = line_max_##T(x, r->n);                                                   \
+        T rest = (T)log(exp_sum_##T(r, x, r->n, m, NULL));                             \
+        for (int64_t i = 0; i < r->n; i++) y[i] = x[i] - m - rest;                     \
+    }                                                                                  \
+    static void lse_##T(void *ctx, int64_t task)                                       \
+    {                                                                                  \
+        const line_job *r = ctx;                                                       \
+        line_range s = range_of(r, task);                                              \
+        for (int64_t o = s.o0; o < s.o1; o++)                                          \
+            lse_line_##T(r, (const T *)r->x + o * r->n, (T *)r->out + o);              \
+    }                                                                                  \
+    static void softmax_##T(void *ctx, int64_t task)                                   \
+    {                                                                                  \
+        const line_job *r = ctx;                                                       \
+        line_range s = range_of(r, task);                                              \
+        for (int64_t o = s.o0; o < s.o1; o++)                                          \
+            softmax_line_##T(r, (const T *)r->x + o * r->n, (T *)r->out + o * r->n);   \
+    }                                                                                  \
+    static void log_softmax_##T(void *ctx, int64_t task)                               \
+    {                                                                                  \
+        const line_job *r = ctx;                                                       \
+        line_range s = range_of(r, task);                                              \
+        for (int64_t o = s.o0; o < s.o1; o++)                                          \
+            log_softmax_line_##T(r, (const T *)r->x + o * r->n,                        \
+                                 (T *)r->out + o * r->n);                              \
     }
 
 DEFINE_SOFTMAX(float)
@@ -222,8 +234,14 @@ DEFINE_SOFTMAX(double)
 static line_job softmax_job(gv_dtype dtype, bool flag, int64_t lines, int64_t n,
                             const void *x, void *out)
 {
-    line_job r = { .dtype = dtype, .flag = flag, .outer = lines, .n = n, .inner = 1,
-                   .x = x, .out = out, .exp = gv_ew_get(GV_EW_EXP, dtype, dtype) };
+    line_job r = { .dtype = dtype,
+                   .flag = flag,
+                   .outer = lines,
+                   .n = n,
+                   .inner = 1,
+                   .x = x,
+                   .out = out,
+                   .exp = gv_ew_get(GV_EW_EXP, dtype, dtype) };
     return r;
 }
 

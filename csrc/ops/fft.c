@@ -24,7 +24,8 @@ static gv_status check_axes(const gv_infer *inf, bool complex)
                        gv_type_format(t, text, sizeof text));
     for (int k = 1; k <= (int)naxes; k++)
         if (gv_dim_back(t, k) < 1)
-            return gv_fail(GV_ERR_VALUE, "%s: cannot transform an axis of length 0 (%s)",
+            return gv_fail(GV_ERR_VALUE,
+                           "%s: cannot transform an axis of length 0 (%s)",
                            inf->op->name, gv_type_format(t, text, sizeof text));
     return GV_OK;
 }
@@ -62,7 +63,8 @@ static gv_status fft_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
 const gv_op gv_op_fft = {
     .name = "fft",
     .signature = "x(...) -> y(...)",
-    .doc = "Complex transform of the last naxes axes, unnormalised; inverse 1: with +i.",
+    .doc =
+        "Complex transform of the last naxes axes, unnormalised; inverse 1: with +i.",
     .attrs = "naxes:int, inverse:int",
     .samples = "c[4] | naxes=1 inverse=0; c[3,5,7] | naxes=2 inverse=1; "
                "c[2,3,4,5] | naxes=3 inverse=0; c[1] | naxes=1 inverse=0; "
@@ -131,9 +133,10 @@ static gv_status irfft_infer(gv_infer *inf)
     GV_TRY(check_axes(inf, true));
     int64_t n = inf->attr[1];
     if (n < 1 || n / 2 + 1 != gv_dim_back(&inf->in[0], 1))
-        return gv_fail(GV_ERR_VALUE, "irfft: %lld coefficients do not make %lld points "
-                       "(n/2 + 1 are needed)", (long long)gv_dim_back(&inf->in[0], 1),
-                       (long long)n);
+        return gv_fail(GV_ERR_VALUE,
+                       "irfft: %lld coefficients do not make %lld points "
+                       "(n/2 + 1 are needed)",
+                       (long long)gv_dim_back(&inf->in[0], 1), (long long)n);
     inf->out[0] = gv_type_with(&inf->in[0], gv_dtype_real(inf->in[0].dtype));
     inf->out[0].shape.dim[inf->in[0].shape.ndim - 1] = n;
     return GV_OK;

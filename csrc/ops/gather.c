@@ -18,9 +18,10 @@ static gv_status check_range(const gv_call *call, int i, int64_t n)
     int64_t k = gv_shape_size(&call->in_type[i].shape);
     int64_t bad = gv_move_find_bad(index, k, n);
     if (bad < 0) return GV_OK;
-    return gv_fail(GV_ERR_VALUE, "%s: index %lld at position %lld is out of range for an "
-                   "axis of length %lld", call->op->name, (long long)index[bad],
-                   (long long)bad, (long long)n);
+    return gv_fail(GV_ERR_VALUE,
+                   "%s: index %lld at position %lld is out of range for an "
+                   "axis of length %lld",
+                   call->op->name, (long long)index[bad], (long long)bad, (long long)n);
 }
 
 static gv_status copy_input(const gv_call *call)
@@ -55,8 +56,8 @@ static gv_status take_forward(const gv_call *call)
     int64_t n = gv_dim_back(call->in_type, 2), m = gv_dim_back(call->in_type, 1);
     GV_TRY(check_range(call, 1, n));
     gv_move_take(gv_batch_count(call->in_type, 2), n, gv_dim_back(call->in_type + 1, 1),
-                 (size_t)m * gv_dtype_size(call->in_type->dtype), call->in[0], call->in[1],
-                 call->out[0]);
+                 (size_t)m * gv_dtype_size(call->in_type->dtype), call->in[0],
+                 call->in[1], call->out[0]);
     return GV_OK;
 }
 
@@ -64,13 +65,14 @@ static gv_status take_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                           gv_val *g_in)
 {
     if (g_in[0] == GV_NONE) return GV_OK;
-    g_in[0] = gv_emit_3(g, &gv_op_scatter_add, zeros_of(g, node, 0), node->in[1], g_out[0]);
+    g_in[0] =
+        gv_emit_3(g, &gv_op_scatter_add, zeros_of(g, node, 0), node->in[1], g_out[0]);
     return GV_OK;
 }
 
 /* One table, many index sets: take all rows at once. */
-static gv_status take_batch(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
-                            const bool *batched, gv_val *out)
+static gv_status take_batch(gv_graph *g, const gv_node *node, int64_t n,
+                            const gv_val *in, const bool *batched, gv_val *out)
 {
     if (!batched[0] && gv_in_type(g, node, 0)->shape.ndim == 2) {
         int64_t k = gv_dim_back(gv_in_type(g, node, 1), 1);
@@ -81,7 +83,8 @@ static gv_status take_batch(gv_graph *g, const gv_node *node, int64_t n, const g
         return GV_OK;
     }
     gv_val x = batched[0] ? in[0] : gv_emit_lead(g, in[0], n);
-    out[0] = gv_emit_2(g, &gv_op_take, x, batched[1] ? in[1] : gv_emit_lead(g, in[1], n));
+    out[0] =
+        gv_emit_2(g, &gv_op_take, x, batched[1] ? in[1] : gv_emit_lead(g, in[1], n));
     return GV_OK;
 }
 
@@ -121,8 +124,10 @@ static gv_status scatter_add_infer(gv_infer *inf)
     if (gv_dim_back(v, 1) != gv_dim_back(&inf->in[0], 1) ||
         gv_dim_back(v, 2) != gv_dim_back(&inf->in[1], 1)) {
         char one[96], two[96];
-        return gv_fail(GV_ERR_VALUE, "scatter_add: values %s do not fit x %s and %lld "
-                       "indices", gv_type_format(v, one, sizeof one),
+        return gv_fail(GV_ERR_VALUE,
+                       "scatter_add: values %s do not fit x %s and %lld "
+                       "indices",
+                       gv_type_format(v, one, sizeof one),
                        gv_type_format(&inf->in[0], two, sizeof two),
                        (long long)gv_dim_back(&inf->in[1], 1));
     }
@@ -232,8 +237,8 @@ static gv_status scatter_along_forward(const gv_call *call)
     return GV_OK;
 }
 
-static gv_status scatter_along_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
-                                   gv_val *g_in)
+static gv_status scatter_along_vjp(gv_graph *g, const gv_node *node,
+                                   const gv_val *g_out, gv_val *g_in)
 {
     if (g_in[0] != GV_NONE) g_in[0] = g_out[0];
     if (g_in[2] != GV_NONE)

@@ -86,7 +86,8 @@ gv_val gv_linalg_diag(gv_graph *g, gv_val v)
     gv_shape s = gv_graph_type(g, v)->shape, keep = s;
     int64_t n = s.dim[s.ndim - 1];
     if (s.ndim + 1 > GV_MAX_DIM)
-        return gv_graph_break(g, gv_fail(GV_ERR_VALUE, "more than %d axes", GV_MAX_DIM));
+        return gv_graph_break(g,
+                              gv_fail(GV_ERR_VALUE, "more than %d axes", GV_MAX_DIM));
     keep.dim[keep.ndim - 1] = 1;
     keep.dim[keep.ndim++] = n;
     s.dim[s.ndim++] = n;

@@ -31,9 +31,12 @@ static gv_status cholesky_vjp(gv_graph *g, const gv_node *node, const gv_val *g_
 {
     gv_val l = gv_node_out(node, 0);
     gv_val p = gv_linalg_mm(g, l, g_out[0], GV_ADJOINT, GV_PLAIN);
-    p = gv_emit_2(g, &gv_op_add, gv_linalg_tri(g, p, true, 0), gv_linalg_tri(g, p, true, -1));
-    gv_val y = gv_linalg_trisolve(g, l, gv_emit_scale(g, p, 0.5), true, GV_ADJOINT, false);
-    gv_val s = gv_linalg_trisolve(g, l, gv_linalg_adjoint(g, y), true, GV_ADJOINT, false);
+    p = gv_emit_2(g, &gv_op_add, gv_linalg_tri(g, p, true, 0),
+                  gv_linalg_tri(g, p, true, -1));
+    gv_val y =
+        gv_linalg_trisolve(g, l, gv_emit_scale(g, p, 0.5), true, GV_ADJOINT, false);
+    gv_val s =
+        gv_linalg_trisolve(g, l, gv_linalg_adjoint(g, y), true, GV_ADJOINT, false);
     g_in[0] = gv_linalg_hermitian(g, s);
     return GV_OK;
 }
@@ -85,7 +88,8 @@ static gv_status logdet_vjp(gv_graph *g, const gv_node *node, const gv_val *g_ou
 const gv_op gv_op_logdet_spd = {
     .name = "logdet_spd",
     .signature = "a(n,n) -> y()",
-    .doc = "Log-determinant of a Hermitian positive definite matrix (lower triangle read).",
+    .doc = "Log-determinant of a Hermitian positive definite matrix (lower triangle "
+           "read).",
     .attrs = "",
     .samples = "s[2,2]; s[3,5,5]; s[1,1]; s[0,0]",
     .flags = 0,
@@ -148,7 +152,8 @@ static gv_status system_batch(gv_graph *g, const gv_node *node, int64_t n,
 {
     if (emit_shared_matrix(g, node, n, in, batched, out)) return GV_OK;
     gv_val both[2];
-    for (int k = 0; k < 2; k++) both[k] = batched[k] ? in[k] : gv_emit_lead(g, in[k], n);
+    for (int k = 0; k < 2; k++)
+        both[k] = batched[k] ? in[k] : gv_emit_lead(g, in[k], n);
     out[0] = gv_emit_like(g, node, both);
     return GV_OK;
 }
@@ -182,8 +187,9 @@ static gv_status trisolve_vjp(gv_graph *g, const gv_node *node, const gv_val *g_
 const gv_op gv_op_trisolve = {
     .name = "trisolve",
     .signature = "a(n,n), b(n,k) -> x(n,k)",
-    .doc = "Solve op(a) x = b for triangular a (the other triangle is not read); trans: "
-           "0 a, 1 transposed, 2 adjoint; unit: 1 takes the diagonal as ones.",
+    .doc =
+        "Solve op(a) x = b for triangular a (the other triangle is not read); trans: "
+        "0 a, 1 transposed, 2 adjoint; unit: 1 takes the diagonal as ones.",
     .attrs = "lower:int, trans:int, unit:int",
     .samples = "l[2,2] x[2,1] | lower=1 trans=0 unit=0; "
                "l[3,5,5] x[3,5,2] | lower=1 trans=2 unit=0; "
@@ -317,7 +323,8 @@ static gv_status slogdet_vjp(gv_graph *g, const gv_node *node, const gv_val *g_o
 {
     gv_val a = node->in[0], factor = GV_NONE;
     bool complex = gv_linalg_is_complex(g, a);
-    if (g_out[1] != GV_NONE) factor = gv_emit_cast(g, g_out[1], gv_graph_type(g, a)->dtype);
+    if (g_out[1] != GV_NONE)
+        factor = gv_emit_cast(g, g_out[1], gv_graph_type(g, a)->dtype);
     if (complex && g_out[0] != GV_NONE) {
         gv_val s = gv_emit_conj(g, gv_node_out(node, 0));
         gv_val turn = gv_emit_1(g, &gv_op_imag, gv_linalg_mul(g, g_out[0], s));

@@ -26,26 +26,27 @@ static gv_status gap_infer(gv_infer *inf)
 }
 
 /* Squared gaps below (8 eps)^2 times the largest |w|^2 count as zero. */
-#define DEFINE_GAP(T, EPS)                                                              \
-    static void gap_##T(int64_t n, int64_t step, const T *w, T *f)                      \
-    {                                                                                   \
-        double scale = 0;                                                               \
-        for (int64_t i = 0; i < n; i++) {                                               \
-            double re = (double)w[i * step], im = step == 2 ? (double)w[i * step + 1] : 0; \
-            double r = re * re + im * im;                                               \
-            if (r > scale) scale = r;                                                   \
-        }                                                                               \
-        double floor = 64 * EPS * EPS * scale;                                          \
-        for (int64_t i = 0; i < n; i++)                                                 \
-            for (int64_t j = 0; j < n; j++) {                                           \
-                T *to = f + (i * n + j) * step;                                         \
-                double re = (double)w[j * step] - (double)w[i * step], im = 0;          \
-                if (step == 2) im = (double)w[2 * j + 1] - (double)w[2 * i + 1];        \
-                double r = re * re + im * im;                                           \
-                bool tie = i == j || r <= floor;                                        \
-                to[0] = tie ? 0 : (T)(re / r);                                          \
-                if (step == 2) to[1] = tie ? 0 : (T)(-im / r);                          \
-            }                                                                           \
+#define DEFINE_GAP(T, EPS)                                                       \
+    static void gap_##T(int64_t n, int64_t step, const T *w, T *f)               \
+    {                                                                            \
+        double scale = 0;                                                        \
+        for (int64_t i = 0; i < n; i++) {                                        \
+            double re = (double)w[i * step],                                     \
+                   im = step == 2 ? (double)w[i * step + 1] : 0;                 \
+            double r = re * re + im * im;                                        \
+            if (r > scale) scale = r;                                            \
+        }                                                                        \
+        double floor = 64 * EPS * EPS * scale;                                   \
+        for (int64_t i = 0; i < n; i++)                                          \
+            for (int64_t j = 0; j < n; j++) {                                    \
+                T *to = f + (i * n + j) * step;                                  \
+                double re = (double)w[j * step] - (double)w[i * step], im = 0;   \
+                if (step == 2) im = (double)w[2 * j + 1] - (double)w[2 * i + 1]; \
+                double r = re * re + im * im;                                    \
+                bool tie = i == j || r <= floor;                                 \
+                to[0] = tie ? 0 : (T)(re / r);                                   \
+                if (step == 2) to[1] = tie ? 0 : (T)(-im / r);                   \
+            }                                                                    \
     }
 
 DEFINE_GAP(float, 1.2e-7)
@@ -132,7 +133,8 @@ static gv_val emit_free_phase(gv_graph *g, gv_val v, gv_val g_v, gv_val more)
     }
     if (turn == GV_NONE) return GV_NONE;
     gv_val mask = gv_emit_1(g, &gv_op_pivot_mask, v);
-    gv_val pivot = gv_linalg_sum(g, gv_linalg_mul(g, mask, gv_emit_1(g, &gv_op_real, v)), 2);
+    gv_val pivot =
+        gv_linalg_sum(g, gv_linalg_mul(g, mask, gv_emit_1(g, &gv_op_real, v)), 2);
     gv_val t = gv_emit_2(g, &gv_op_div, gv_emit_1(g, &gv_op_imag, turn), pivot);
     gv_val im = gv_linalg_mul(g, mask, gv_linalg_rows(g, t, mask));
     gv_val i_im = gv_emit_2(g, &gv_op_complex, gv_emit_zeros_like(g, im), im);
@@ -156,8 +158,8 @@ static gv_status eigh_infer(gv_infer *inf)
 static gv_status eigh_forward(const gv_call *call)
 {
     const gv_type *t = call->in_type;
-    return gv_lapack_eigh(t->dtype, gv_dim_back(t, 1), gv_batch_count(t, 2), call->in[0],
-                          call->out[0], call->out[1], call->scratch);
+    return gv_lapack_eigh(t->dtype, gv_dim_back(t, 1), gv_batch_count(t, 2),
+                          call->in[0], call->out[0], call->out[1], call->scratch);
 }
 
 static gv_status eigh_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
@@ -173,8 +175,8 @@ static gv_status eigh_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
         f = gv_emit_cast(g, f, gv_graph_type(g, v)->dtype);
         core = gv_emit_sum2(g, core, gv_linalg_mul(g, f, x));
     }
-    gv_val m = gv_linalg_mm(g, gv_linalg_mm(g, v, core, GV_PLAIN, GV_PLAIN), v, GV_PLAIN,
-                            GV_ADJOINT);
+    gv_val m = gv_linalg_mm(g, gv_linalg_mm(g, v, core, GV_PLAIN, GV_PLAIN), v,
+                            GV_PLAIN, GV_ADJOINT);
     g_in[0] = gv_linalg_hermitian(g, m);
     return GV_OK;
 }
@@ -246,8 +248,9 @@ static gv_status eig_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
 const gv_op gv_op_eig = {
     .name = "eig",
     .signature = "a(n,n) -> w(n), v(n,n)",
-    .doc = "Eigenvalues and vectors (columns of unit length, pivot real and positive) of "
-           "a general matrix; always complex.",
+    .doc =
+        "Eigenvalues and vectors (columns of unit length, pivot real and positive) of "
+        "a general matrix; always complex.",
     .attrs = "",
     .samples = "x[2,2]; x[3,5,5]; x[1,1]; x[0,0]",
     .flags = 0,
@@ -354,8 +357,8 @@ static gv_status svd_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
     }
     gv_val core = emit_svd_core(g, &t, g_out[1]);
     if (core != GV_NONE)
-        sum = gv_linalg_mm(g, gv_linalg_mm(g, u, core, GV_PLAIN, GV_PLAIN), t.v, GV_PLAIN,
-                           GV_ADJOINT);
+        sum = gv_linalg_mm(g, gv_linalg_mm(g, u, core, GV_PLAIN, GV_PLAIN), t.v,
+                           GV_PLAIN, GV_ADJOINT);
     if (t.g_u != GV_NONE && m > n) {
         gv_val x = emit_outside(g, u, t.g_u);
         x = gv_linalg_mul(g, x, gv_linalg_rows(g, t.inverse, x));
@@ -373,8 +376,9 @@ static gv_status svd_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
 const gv_op gv_op_svd = {
     .name = "svd",
     .signature = "a(m,n) -> u(m,r), s(r), vh(r,n)",
-    .doc = "Reduced singular value decomposition, s descending; complex columns of u have "
-           "a real positive pivot.",
+    .doc =
+        "Reduced singular value decomposition, s descending; complex columns of u have "
+        "a real positive pivot.",
     .attrs = "",
     .samples = "x[2,2]; x[3,5,4]; x[2,3,6]; x[1,1]; x[0,3]",
     .flags = 0,

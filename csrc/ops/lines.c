@@ -134,8 +134,8 @@ static gv_status sort_forward(const gv_call *call)
 {
     bool both = call->nout == 2;
     gv_reduce_sort(call->in_type->dtype, gv_batch_count(call->in_type, 1),
-                   gv_dim_back(call->in_type, 1), call->in[0], both ? call->out[0] : NULL,
-                   call->out[both ? 1 : 0], call->scratch);
+                   gv_dim_back(call->in_type, 1), call->in[0],
+                   both ? call->out[0] : NULL, call->out[both ? 1 : 0], call->scratch);
     return GV_OK;
 }
 
@@ -146,14 +146,16 @@ static gv_status sort_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
     if (g_out[0] == GV_NONE)
         g_in[0] = GV_NONE;
     else
-        g_in[0] = gv_emit_3(g, &gv_op_scatter_along, zeros, gv_node_out(node, 1), g_out[0]);
+        g_in[0] =
+            gv_emit_3(g, &gv_op_scatter_along, zeros, gv_node_out(node, 1), g_out[0]);
     return GV_OK;
 }
 
 const gv_op gv_op_sort = {
     .name = "sort",
     .signature = "x(n) -> y(n), index(n)",
-    .doc = "Ascending stable sort of the last axis and the original positions; NaN last.",
+    .doc =
+        "Ascending stable sort of the last axis and the original positions; NaN last.",
     .attrs = "",
     .samples = "r[3]; r[2,5,17]; r[2,0]; r[1]",
     .flags = 0,

@@ -19,15 +19,20 @@ static gv_status matmul_infer(gv_infer *inf)
     int64_t k = gv_dim_back(a, ta ? 2 : 1), l = gv_dim_back(b, tb ? 1 : 2);
     if (k != l) {
         char one[96], two[96];
-        return gv_fail(GV_ERR_VALUE, "matmul: inner dimensions differ (%lld and %lld): "
-                       "%s%s @ %s%s", (long long)k, (long long)l,
-                       gv_type_format(a, one, sizeof one), ta ? " transposed" : "",
-                       gv_type_format(b, two, sizeof two), tb ? " transposed" : "");
+        return gv_fail(GV_ERR_VALUE,
+                       "matmul: inner dimensions differ (%lld and %lld): "
+                       "%s%s @ %s%s",
+                       (long long)k, (long long)l, gv_type_format(a, one, sizeof one),
+                       ta ? " transposed" : "", gv_type_format(b, two, sizeof two),
+                       tb ? " transposed" : "");
     }
     inf->out[0] = *a;
     int n = a->shape.ndim;
     inf->out[0].shape.dim[n - 2] = gv_dim_back(a, ta ? 1 : 2);
     inf->out[0].shape.dim[n - 1] = gv_dim_back(b, tb ? 2 : 1);
+    inf->scratch = gv_blas_gemm_scratch(
+        a->dtype, (gv_trans)inf->attr[0], (gv_trans)inf->attr[1],
+        gv_dim_back(inf->out, 2), gv_dim_back(inf->out, 1), k, gv_batch_count(a, 2));
     return GV_OK;
 }
 
@@ -35,9 +40,9 @@ static gv_status matmul_forward(const gv_call *call)
 {
     const gv_type *a = call->in_type, *c = call->out_type;
     gv_trans ta = (gv_trans)call->attr[0], tb = (gv_trans)call->attr[1];
-    return gv_blas_gemm(a->dtype, ta, tb, gv_dim_back(c, 2), gv_dim_back(c, 1),
-                        gv_dim_back(a, ta ? 2 : 1), gv_batch_count(a, 2), call->in[0],
-                        call->in[1], call->out[0]);
+    return gv_blas_matmul(a->dtype, ta, tb, gv_dim_back(c, 2), gv_dim_back(c, 1),
+                          gv_dim_back(a, ta ? 2 : 1), gv_batch_count(a, 2), call->in[0],
+                          call->in[1], call->out[0], call->scratch);
 }
 
 static gv_val emit_product(gv_graph *g, gv_val a, gv_val b, int64_t ta, int64_t tb)
@@ -108,7 +113,8 @@ static gv_status matmul_batch(gv_graph *g, const gv_node *node, int64_t n,
     bool single = a.shape.ndim == 2;
     int64_t m = gv_dim_back(&a, ta ? 1 : 2), k = gv_dim_back(&a, ta ? 2 : 1);
     int64_t p = gv_dim_back(&b, tb ? 2 : 1);
-    if (single && batched[0] && !batched[1] && (ta == GV_PLAIN || (m == 1 && ta == 1))) {
+    if (single && batched[0] && !batched[1] &&
+        (ta == GV_PLAIN || (m == 1 && ta == 1))) {
         gv_shape flat = { 2, { n * m, k } }, full = { 3, { n, m, p } };
         gv_val v = emit_product(g, gv_emit_reshape(g, in[0], &flat), in[1], 0, tb);
         out[0] = gv_emit_reshape(g, v, &full);

@@ -57,7 +57,8 @@ static gv_status reduce_forward(const gv_call *call)
     const int64_t *p = call->attr;
     gv_ints axes = gv_ints_take(&p);
     bool reduced[GV_MAX_DIM] = { false };
-    for (int k = 0; k < axes.n; k++) reduced[call->in_type->shape.ndim + axes.v[k]] = true;
+    for (int k = 0; k < axes.n; k++)
+        reduced[call->in_type->shape.ndim + axes.v[k]] = true;
     gv_reduce_plan plan;
     gv_reduce_plan_make(&plan, (gv_reduce_kind)call->op->aux, call->in_type->dtype,
                         &call->in_type->shape, reduced);
@@ -123,7 +124,8 @@ static gv_val emit_product_tree(gv_graph *g, gv_val x, int64_t n, gv_val g_y)
         low[levels] = emit_part(g, x, 0, h);
         high[levels] = emit_part(g, x, h, h);
         length[levels] = n;
-        gv_val parts[2] = { gv_emit_2(g, &gv_op_mul, low[levels], high[levels]), GV_NONE };
+        gv_val parts[2] = { gv_emit_2(g, &gv_op_mul, low[levels], high[levels]),
+                            GV_NONE };
         if (n % 2) parts[1] = emit_part(g, x, n - 1, 1);
         x = emit_join(g, n % 2 ? 2 : 1, parts);
         n = h + n % 2;

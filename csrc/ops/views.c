@@ -20,9 +20,11 @@ static gv_status reshape_infer(gv_infer *inf)
     for (int k = 0; k < to.n; k++) after *= to.v[k];
     if (before == after) return GV_OK;
     char text[96];
-    return gv_fail(GV_ERR_VALUE, "reshape: %s cannot take the shape asked for: %lld "
-                   "elements against %lld", gv_type_format(&inf->in[0], text, sizeof text),
-                   (long long)before, (long long)after);
+    return gv_fail(GV_ERR_VALUE,
+                   "reshape: %s cannot take the shape asked for: %lld "
+                   "elements against %lld",
+                   gv_type_format(&inf->in[0], text, sizeof text), (long long)before,
+                   (long long)after);
 }
 
 static gv_status bytes_forward(const gv_call *call)
@@ -53,7 +55,8 @@ static gv_status reshape_vjp(gv_graph *g, const gv_node *node, const gv_val *g_o
 const gv_op gv_op_reshape = {
     .name = "reshape",
     .signature = "x(...) -> y(...)",
-    .doc = "The same elements in C order with the last `core` axes replaced by `shape`.",
+    .doc =
+        "The same elements in C order with the last `core` axes replaced by `shape`.",
     .attrs = "core:int, shape:ints",
     .samples = "x[2,3] | core=2 shape=(6,); x[4,3,5] | core=2 shape=(5,1,3); "
                "x[0,3] | core=1 shape=(3,1)",
@@ -80,8 +83,10 @@ static gv_status broadcast_infer(gv_infer *inf)
     }
     char text[96];
     if (!fits)
-        return gv_fail(GV_ERR_VALUE, "broadcast: %s does not broadcast to the shape asked "
-                       "for", gv_type_format(&inf->in[0], text, sizeof text));
+        return gv_fail(GV_ERR_VALUE,
+                       "broadcast: %s does not broadcast to the shape asked "
+                       "for",
+                       gv_type_format(&inf->in[0], text, sizeof text));
     inf->out[0].dtype = inf->in[0].dtype;
     return gv_shape_replace_core(s, core, to.n, to.v, &inf->out[0].shape);
 }
@@ -106,7 +111,8 @@ static gv_status broadcast_forward(const gv_call *call)
 static gv_status broadcast_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                                gv_val *g_in)
 {
-    gv_shape s = gv_in_type(g, node, 0)->shape; /* emission may move the table of types */
+    gv_shape s =
+        gv_in_type(g, node, 0)->shape; /* emission may move the table of types */
     int core = (int)node->attr[0], n = (int)node->attr[1];
     const int64_t *to = node->attr + 2;
     int64_t attr[1 + GV_MAX_DIM];
@@ -151,7 +157,8 @@ static gv_status transpose_infer(gv_infer *inf)
     unsigned seen = 0;
     for (int k = 0; k < perm.n; k++) {
         if (perm.v[k] < 0 || perm.v[k] >= perm.n || seen >> perm.v[k] & 1)
-            return gv_fail(GV_ERR_VALUE, "transpose: axes are not a permutation of 0..%d",
+            return gv_fail(GV_ERR_VALUE,
+                           "transpose: axes are not a permutation of 0..%d",
                            perm.n - 1);
         seen |= 1u << perm.v[k];
         inf->out[0].shape.dim[lead + k] = inf->in[0].shape.dim[lead + perm.v[k]];
@@ -209,12 +216,15 @@ static gv_status check_slice(const char *name, int n, const int64_t *dim, gv_int
         return gv_fail(GV_ERR_VALUE, "%s: start, step and size differ in length", name);
     for (int k = 0; k < n; k++) {
         int64_t last = start.v[k] + (size[k] - 1) * step.v[k];
-        bool good = size[k] == 0 || (size[k] > 0 && step.v[k] != 0 && start.v[k] >= 0 &&
-                                     start.v[k] < dim[k] && last >= 0 && last < dim[k]);
+        bool good = size[k] == 0 ||
+            (size[k] > 0 && step.v[k] != 0 && start.v[k] >= 0 && start.v[k] < dim[k] &&
+             last >= 0 && last < dim[k]);
         if (!good)
-            return gv_fail(GV_ERR_VALUE, "%s: %lld elements from %lld by %lld leave an "
-                           "axis of length %lld", name, (long long)size[k],
-                           (long long)start.v[k], (long long)step.v[k], (long long)dim[k]);
+            return gv_fail(GV_ERR_VALUE,
+                           "%s: %lld elements from %lld by %lld leave an "
+                           "axis of length %lld",
+                           name, (long long)size[k], (long long)start.v[k],
+                           (long long)step.v[k], (long long)dim[k]);
     }
     return GV_OK;
 }
@@ -225,7 +235,8 @@ static gv_status slice_infer(gv_infer *inf)
     gv_ints start = gv_ints_take(&p), step = gv_ints_take(&p), size = gv_ints_take(&p);
     GV_TRY(gv_check_rank(inf, 0, size.n));
     const gv_shape *s = &inf->in[0].shape;
-    GV_TRY(check_slice("slice", size.n, s->dim + s->ndim - size.n, start, step, size.v));
+    GV_TRY(
+        check_slice("slice", size.n, s->dim + s->ndim - size.n, start, step, size.v));
     inf->out[0].dtype = inf->in[0].dtype;
     return gv_shape_replace_core(s, size.n, size.n, size.v, &inf->out[0].shape);
 }
@@ -254,8 +265,8 @@ static gv_status slice_forward(const gv_call *call)
     int64_t ss[GV_MAX_DIM], ds[GV_MAX_DIM];
     gv_move_strides(t, item, ds);
     int64_t at = part_strides(&call->in_type->shape, item, start, step, ss);
-    gv_move_copy(item, t->ndim, t->dim, (const char *)call->in[0] + at, ss, call->out[0],
-                 ds);
+    gv_move_copy(item, t->ndim, t->dim, (const char *)call->in[0] + at, ss,
+                 call->out[0], ds);
     return GV_OK;
 }
 
@@ -375,7 +386,9 @@ static gv_status pad_infer(gv_infer *inf)
     return gv_shape_replace_core(s, low.n, low.n, dim, &inf->out[0].shape);
 }
 
-static const int64_t ones[GV_MAX_DIM] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+static const int64_t ones[GV_MAX_DIM] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+};
 
 static gv_status pad_forward(const gv_call *call)
 {
