@@ -56,19 +56,16 @@ def remez(f, weight, low, high, degree, rounds=12):
     return coefficient, largest
 
 
-def series(f, order=40):
-    """f near 0 without cancellation: more digits where the argument is small."""
+def at_zero(f, limit):
+    """f with its limit at 0, evaluated with digits to spare for cancellation."""
 
     def careful(x):
+        if abs(x) < mpf("1e-40"):
+            return mpf(limit)
         with mp.workdps(120):
             return +f(mpf(x))
 
     return careful
-
-
-def at_zero(f, limit):
-    """f with its limit at 0."""
-    return lambda x: mpf(limit) if abs(x) < mpf("1e-40") else series(f)(x)
 
 
 def away_from_zero(r):
@@ -84,10 +81,8 @@ def erfcx_mapped(scale):
     """(1 + 2 x) erfcx(x) with x = scale (1 + t)/(1 - t)."""
 
     def g(t):
-        if t > mpf("0.999999"):
-            x = mpf(scale) * 2 / (1 - t) if t < 1 else None
-            if x is None:
-                return 2 / mp.sqrt(mp.pi)
+        if t == 1:
+            return 2 / mp.sqrt(mp.pi)
         x = mpf(scale) * (1 + t) / (1 - t)
         if x > 1000:
             total, term = mpf(1), mpf(1)
@@ -168,18 +163,42 @@ FITS = {
         7,
         "((atanh(s)/s - 1)/z - 1/3)/z, z = s^2",
     ),
-    "sin_s": ("float", at_zero(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, mpf(-1) / 6),
-              away_from_zero, 0, (mp.pi / 4)**2 * mpf("1.001"), 2,
-              "(sin(r)/r - 1)/z, z = r^2, |r| <= pi/4"),
-    "sin_d": ("double", at_zero(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, mpf(-1) / 6),
-              away_from_zero, 0, (mp.pi / 4)**2 * mpf("1.001"), 5,
-              "(sin(r)/r - 1)/z, z = r^2, |r| <= pi/4"),
-    "cos_s": ("float", at_zero(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mpf(1) / 24),
-              lambda z: away_from_zero(z * z), 0, (mp.pi / 4)**2 * mpf("1.001"), 2,
-              "(cos(r) - 1 + z/2)/z^2, z = r^2, |r| <= pi/4"),
-    "cos_d": ("double", at_zero(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mpf(1) / 24),
-              lambda z: away_from_zero(z * z), 0, (mp.pi / 4)**2 * mpf("1.001"), 5,
-              "(cos(r) - 1 + z/2)/z^2, z = r^2, |r| <= pi/4"),
+    "sin_s": (
+        "float",
+        at_zero(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, mpf(-1) / 6),
+        away_from_zero,
+        0,
+        (mp.pi / 4) ** 2 * mpf("1.001"),
+        2,
+        "(sin(r)/r - 1)/z, z = r^2, |r| <= pi/4",
+    ),
+    "sin_d": (
+        "double",
+        at_zero(lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, mpf(-1) / 6),
+        away_from_zero,
+        0,
+        (mp.pi / 4) ** 2 * mpf("1.001"),
+        5,
+        "(sin(r)/r - 1)/z, z = r^2, |r| <= pi/4",
+    ),
+    "cos_s": (
+        "float",
+        at_zero(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mpf(1) / 24),
+        lambda z: away_from_zero(z * z),
+        0,
+        (mp.pi / 4) ** 2 * mpf("1.001"),
+        2,
+        "(cos(r) - 1 + z/2)/z^2, z = r^2, |r| <= pi/4",
+    ),
+    "cos_d": (
+        "double",
+        at_zero(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mpf(1) / 24),
+        lambda z: away_from_zero(z * z),
+        0,
+        (mp.pi / 4) ** 2 * mpf("1.001"),
+        5,
+        "(cos(r) - 1 + z/2)/z^2, z = r^2, |r| <= pi/4",
+    ),
     "tan_s": (
         "float",
         at_zero(lambda z: (mp.tan(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, mpf(1) / 3),
@@ -299,8 +318,8 @@ def main():
     """Fit all (or those named on the command line) and write the header."""
     text = [
         "/* Polynomial coefficients of the element-wise kernels, lowest power first.",
-        " * Made by tools/fit_coefficients.py; the error is the largest relative error of",
-        " * the function before rounding. */",
+        " * Made by tools/fit_coefficients.py; the error is the largest relative error",
+        " * of the function before rounding. */",
         "#ifndef GV_KERNELS_EW_COEFFICIENTS_H",
         "#define GV_KERNELS_EW_COEFFICIENTS_H",
         "",

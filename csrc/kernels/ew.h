@@ -12,7 +12,20 @@
  *   dtypes  of the inputs: B bool, I int32 and int64, F float32 and float64,
  *           C complex64 and complex128, Q fixed point
  *
- * Measured errors of the transcendental kernels stand in kernels/ew_accuracy.md. */
+ * Largest error found, in units of the last place, float / double, over all levels
+ * (some 10^6 arguments each, against 80-bit or 40-digit values):
+ *
+ *   exp      1.1 / 1.1   exp2     1.2 / 1.4   expm1    1.7 / 2.4   log      0.9 / 0.9
+ *   log2     1.7 / 1.7   log10    1.9 / 1.7   log1p    1.5 / 1.3   sin, cos 2.3 / 1.6
+ *   tan      3.1 / 2.5   arcsin   2.3 / 2.1   arccos   1.1 / 1.1   arctan   1.9 / 1.8
+ *   sinh     2.2 / 2.7   cosh     2.2 / 2.4   tanh     2.4 / 2.6   arcsinh  1.8 / 1.7
+ *   arccosh  1.9 / 2.0   arctanh  2.1 / 2.0   sigmoid  2.3 / 2.3   softplus 1.8 / 1.6
+ *   pow      0.5 / 1.3   arctan2  2.0 / 1.7   hypot    1.2 / 1.2   erf      1.1 / 1.1
+ *   erfc     0.5 / 3.1   erfcx    0.5 / 2.6   log_ndtr 0.5 / 4.2   ndtri    0.5 / 3.5
+ *   gammaln  0.5 / 6     digamma  0.5 / 3.2 (double, x < 0: 6, of the larger of |y|, 1)
+ *
+ * gammaln loses relative accuracy near its zeros at negative x; logaddexp and
+ * logaddexp2 are accurate relative to the larger of |a|, |b| and |y|. */
 #ifndef GV_KERNELS_EW_H
 #define GV_KERNELS_EW_H
 

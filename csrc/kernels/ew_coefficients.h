@@ -1,6 +1,6 @@
 /* Polynomial coefficients of the element-wise kernels, lowest power first.
- * Made by tools/fit_coefficients.py; the error is the largest relative error of
- * the function before rounding. */
+ * Made by tools/fit_coefficients.py; the error is the largest relative error
+ * of the function before rounding. */
 #ifndef GV_KERNELS_EW_COEFFICIENTS_H
 #define GV_KERNELS_EW_COEFFICIENTS_H
 
