@@ -85,10 +85,14 @@ class CellLaw:
         C, W = self.noise.shape
         full = np.zeros((C, W, C, W))
         for factor, code in self.terms:
-            flat = factor.reshape(C * W, -1)
-            product = (flat @ flat.T).reshape(C, W, C, W)
-            product *= (code[:, None] == code[None])[:, None, :, None]
-            full += product
+            for k in range(code.max() + 1):
+                mine = np.flatnonzero(code == k)
+                flat = factor[mine].reshape(len(mine) * W, -1)
+                block = (flat @ flat.T).reshape(len(mine), W, len(mine), W)
+                if len(mine) == C:
+                    full += block
+                else:
+                    full[mine[:, None], :, mine] += block.transpose(0, 2, 1, 3)
         full = full.reshape(C * W, C * W)
         full.flat[:: C * W + 1] += self.noise.ravel()
         return full

@@ -51,14 +51,14 @@ class Layer:
         self.unit, _ = codes([u for u, _ in panel.cells])
         self.age, ages = codes([a for _, a in panel.cells])
         self.blocks = [(b, self.age[b.cells], True) for b in panel.blocks()]
-        n_groups = len(ages)
+        families = np.zeros(len(ages), int)
         if pool is not None:
-            known = {a: i for i, a in enumerate(ages)} if len(ages) > 1 else {}
-            other = np.array([known.get(a, len(ages)) for _, a in pool.cells], int)
-            n_groups += 1
+            other, pool_ages = codes([a for _, a in pool.cells])
+            other = len(ages) + other
+            families = np.r_[families, np.ones(len(pool_ages), int)]
             self.blocks += [(b, other[b.cells], False) for b in pool.blocks()]
         learned = learn(
-            [b for b, _, _ in self.blocks], [g for _, g, _ in self.blocks], n_groups
+            [b for b, _, _ in self.blocks], [g for _, g, _ in self.blocks], families
         )
         self.theta, self.learned = learned.theta, learned
         for block, _, _ in self.blocks:

@@ -114,14 +114,17 @@ def effective_share(blocks, theta):
     return effective / total if total else 1.0
 
 
-def group_drift(blocks, groups, theta, n_groups):
+def group_drift(blocks, groups, theta, families):
     """Mean yearly slope of each group of cells and its variance.
 
+    families : (n_groups,) ints, 0 for groups of the cells of interest, 1 for the pool's
+
     A group of C cells that share their years has the precision of
-    C/(1 + (C-1) DRIFT_CORRELATION) independent ones.  Groups are pulled to their common
-    mean as single cells are to the group's, the common mean weakly to zero.
+    C/(1 + (C-1) DRIFT_CORRELATION) independent ones.  Groups are pulled to the common
+    mean of their family as single cells are to the group's, that mean weakly to zero;
+    the pool informs the covariance, not the drift of others.
     """
-    top, bottom = np.zeros(n_groups), np.zeros(n_groups)
+    top, bottom = np.zeros(len(families)), np.zeros(len(families))
     for block, group in zip(blocks, groups, strict=True):
         num, den = block.spectrum(theta).slope_sums()
         for k in np.unique(group):
@@ -130,10 +133,13 @@ def group_drift(blocks, groups, theta, n_groups):
             top[k] += share * num[mine].sum()
             bottom[k] += share * den[mine].sum()
     v = np.exp(2.0 * theta[INDEX["slope"]])
-    seen = bottom > 0
-    weight = 1.0 / (v + 1.0 / bottom[seen])
-    precision = weight.sum() + DRIFT_SD**-2
-    centre = (weight * top[seen] / bottom[seen]).sum() / precision
+    centre, precision = np.zeros(len(families)), np.zeros(len(families))
+    for family in np.unique(families):
+        mine = families == family
+        seen = mine & (bottom > 0)
+        weight = 1.0 / (v + 1.0 / bottom[seen])
+        precision[mine] = weight.sum() + DRIFT_SD**-2
+        centre[mine] = (weight * top[seen] / bottom[seen]).sum() / precision[mine][0]
     mean = (top + centre / v) / (bottom + 1.0 / v)
     variance = 1.0 / (bottom + 1.0 / v)
     variance += (variance / v) ** 2 / precision
@@ -148,14 +154,15 @@ class Learned:
         self.share, self.calls = share, calls
 
 
-def learn(blocks, groups, n_groups):
+def learn(blocks, groups, families):
     """Posterior mode of the kernel's parameters, and the drift of each group.
 
     Parameters
     ----------
     blocks : list of Block
     groups : list of (C,) int arrays, the drift group of every cell of a block
-    n_groups : int
+    families : (n_groups,) ints
+        0 for the groups of the cells of interest, 1 for those of the pool.
 
     Notes
     -----
@@ -166,7 +173,7 @@ def learn(blocks, groups, n_groups):
     share = effective_share(blocks, theta)
     calls = 0
     for _ in range(ROUNDS if blocks else 0):
-        drift, _ = group_drift(blocks, groups, theta, n_groups)
+        drift, _ = group_drift(blocks, groups, theta, families)
 
         def objective(x, drift=drift):
             z = (x - CENTRE) / SPREAD
@@ -185,5 +192,5 @@ def learn(blocks, groups, n_groups):
             options={"maxiter": MAX_ITERATIONS, "ftol": 1e-6},
         )
         theta, calls = result.x, calls + result.nfev
-    drift, variance = group_drift(blocks, groups, theta, n_groups)
+    drift, variance = group_drift(blocks, groups, theta, families)
     return Learned(theta, drift, variance, share, calls)
