@@ -158,7 +158,7 @@ def test_command_writes_a_report(tmp_path, monkeypatch):
     assert "SYNTHETIC" in done.stdout and done.stderr == ""
 
 
-def test_command_errors_are_one_line(tmp_path):
+def test_command_errors_are_one_line(tmp_path, capsys):
     bad = tmp_path / "bad.csv"
     bad.write_text("unit,year,week,deaths\na,2019,1,-4\n")
     toml = tmp_path / "bad.toml"
@@ -172,11 +172,13 @@ def test_command_errors_are_one_line(tmp_path):
         ("--config", other),
         ("--config", tmp_path / "none.toml"),
     ):
-        done = command("mortality", "--output", tmp_path / "o", *arguments)
-        assert done.returncode == 2
-        lines = done.stderr.strip().splitlines()
+        words = ["mortality", "--output", str(tmp_path / "o"), *map(str, arguments)]
+        assert cli.main(words) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1 and lines[0].startswith("gradiverse mortality: ")
-        assert "Traceback" not in done.stderr
+    done = command("mortality", "--data", bad, "--output", tmp_path / "o")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_command_help(capsys):
