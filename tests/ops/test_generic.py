@@ -278,6 +278,12 @@ def test_planned_run_equals_node_by_node(sample, dtype):
     finally:
         _core.set_debug(before)
     assert _bits(planned) == _bits(single)
+    before = _core.set_poison(True)
+    try:
+        poisoned = case.run(*args)
+    finally:
+        _core.set_poison(before)
+    assert _bits(planned) == _bits(poisoned)
 
 
 @pytest.mark.parametrize(("sample", "dtype"), ALL)

@@ -5,10 +5,12 @@ fusion, in-place reuse and the order of units meet shapes nobody thought of.
 """
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradiverse as gv
+from gradiverse import _core
 
 UNARY = [np.sin, np.tanh, np.square, np.negative, np.cos, np.arctan, np.abs,
          lambda x: np.exp(-np.square(x)), lambda x: np.sqrt(1 + x * x),
@@ -55,6 +57,14 @@ def program_of(steps):
         return total, values[-1]
 
     return program
+
+
+@pytest.fixture(autouse=True, scope="module")
+def poisoned_memory():
+    """Every run starts from memory full of NaN."""
+    before = _core.set_poison(True)
+    yield
+    _core.set_poison(before)
 
 
 @settings(deadline=None, max_examples=150)
