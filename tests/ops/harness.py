@@ -10,15 +10,11 @@ ROWS = {row["name"]: row for row in _core.ops()}
 
 #: Operators with functions, callbacks or no inputs: not describable by samples, tested
 #: with the transforms that make them.
-STRUCTURAL = frozenset(
-    ("call", "cond", "const", "external", "input", "scan", "while", "fused")
-)
+STRUCTURAL = frozenset(("call", "cond", "const", "external", "input", "scan", "while"))
 #: Their inputs have dtypes that samples cannot name; each has a test of its own.
 FIXED_POINT = frozenset(("dequantize",))
 #: NumPy dtypes of fixed-point values
 BORDER = {"q32": "int32", "q64": "int64"}
-#: Second derivatives that are not offered, with the reason.
-NOT_TWICE = {}
 #: Accuracy of values relative to the largest, in units of the dtype's epsilon; what
 #: is not named here is elementary or a short sum.
 EPSILONS = {
