@@ -14,7 +14,7 @@ import numpy as np
 from . import _core, config
 from . import graph as _graph
 from ._scope import Outputs, Scope, as_leaf, is_array, scalars
-from .graph import native, native_dtype
+from .graph import DTYPES, native, native_dtype
 from .tree import flatten, leaf_paths
 
 __all__ = ["Compiled", "Plan", "compile"]
@@ -22,6 +22,7 @@ __all__ = ["Compiled", "Plan", "compile"]
 _PLAIN_STATIC = (int, bool, str, type(None))
 MOST_ENTRIES = 512  # signatures that one function keeps; the oldest goes
 MOST_FAST = 64  # of them those that are looked up in C, one after the other
+NATIVE = frozenset(DTYPES.values())
 _WHAT = "an argument of gv.compile"
 
 
@@ -122,6 +123,44 @@ class _Entry:
         return self.finish
 
 
+def _quick(x, leaves, key):
+    """Add x to a cheap signature of a call; False where it takes more care."""
+    kind = type(x)
+    if kind is np.ndarray:
+        leaves.append(x)
+        key.append(x.dtype)
+        key.append(x.shape)
+    elif kind is float:
+        leaves.append(x)
+        key.append(float)
+    elif kind is dict:
+        key.append((dict, *x))
+        for v in x.values():
+            if not _quick(v, leaves, key):
+                return False
+    elif kind is tuple or kind is list:
+        key.append((kind, len(x)))
+        for v in x:
+            if not _quick(v, leaves, key):
+                return False
+    elif kind is int or kind is bool or kind is str or x is None:
+        key.append((kind, x))
+    else:
+        return False
+    return True
+
+
+def _in_order(x, found):
+    """Leaves of dicts, lists and tuples as `_quick` meets them."""
+    if isinstance(x, dict):
+        x = x.values()
+    if isinstance(x, int):
+        found.append(x)
+    elif x is not None:
+        for v in x:
+            _in_order(v, found)
+
+
 class _Call:
     """Arguments of one call, sorted into arrays and static values."""
 
@@ -162,6 +201,13 @@ class _Call:
         for k, v in self.static.items():
             args[k] = v
         return args, kwargs
+
+    def order(self):
+        """Where among the leaves that `_quick` finds the program's inputs are."""
+        found = []
+        _in_order(self.tree.unflatten(range(len(self.leaves))), found)
+        traced = [k for k in found if k in set(self.at)]
+        return [traced.index(k) for k in self.at]
 
     def template(self, kwargs):
         """What the dispatcher compares arguments with; None: not for it."""
@@ -219,6 +265,7 @@ class Compiled(_core.Dispatch):
         self._f = f
         self._static = static_argnums
         self._entries = {}
+        self._nests = {}
         self._n_fast = 0
         self._lock = threading.RLock()
         self.__name__ = getattr(f, "__name__", type(f).__name__)
@@ -287,6 +334,20 @@ class Compiled(_core.Dispatch):
     def _miss(self, *args, **kwargs):
         if _graph.current() is not None:
             return self._f(*args, **kwargs)
+        leaves, key = [], []
+        quick = not self._static and not config.debugging()
+        if quick and _quick(args, leaves, key) and _quick(kwargs, leaves, key):
+            key = tuple(key)
+            found = self._nests.get(key)
+            if found is not None:
+                entry, order = found
+                return entry.run([leaves[k] for k in order])
+            entry, arrays = self._entry(args, kwargs)
+            if all(x.dtype in NATIVE for x in leaves if type(x) is np.ndarray):
+                if len(self._nests) >= MOST_ENTRIES:
+                    self._nests.clear()
+                self._nests[key] = entry, _Call(args, kwargs, []).order()
+            return entry.run(arrays)
         entry, arrays = self._entry(args, kwargs)
         return entry.run(arrays)
 

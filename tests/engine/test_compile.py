@@ -106,6 +106,25 @@ def test_nests_in_and_out():
     assert f.n == 2
 
 
+def test_nests_with_other_orders_and_shared_arrays():
+    f = Counter(lambda p, n, **k: p["a"] * 10 + p["b"][0] - k["z"] + n)
+    g = gv.compile(f)
+    x, y = np.array(1.0), np.array(2.0)
+    for _ in range(3):
+        assert g({"a": x, "b": [y]}, 1, z=3.0) == 10.0
+        assert g({"b": [y], "a": x}, 1, z=4.0) == 9.0
+        assert g({"b": [x], "a": x}, 1, z=4.0) == 8.0
+        assert g({"b": (x,), "a": x}, 1, z=4.0) == 8.0
+        assert g({"b": (x,), "a": x}, 2, z=4.0) == 9.0
+        assert g({"b": (x,), "a": x}, True, z=4.0) == 8.0
+        assert g({"b": (x.astype(">f8"),), "a": y}, True, z=4.0) == 18.0
+        assert g({"b": (x,), "a": np.ones((2, 2))[:, :1]}, 0, z=4.0).shape == (2, 1)
+    assert f.n == 6
+    with gv.debug(), pytest.raises(FloatingPointError):
+        h = gv.compile(lambda p: np.log(p["a"]))
+        h({"a": -1.0})
+
+
 def test_results_of_all_forms():
     x = np.arange(3.0)
     assert gv.compile(lambda x: None)(x) is None
