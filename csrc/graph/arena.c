@@ -18,7 +18,8 @@ struct arena {
 
 static void find_lifetimes(gv_program *p)
 {
-    for (int b = 0; b < p->n_buffer; b++) p->buffer[b].first = INT32_MAX, p->buffer[b].last = -1;
+    for (int b = 0; b < p->n_buffer; b++)
+        p->buffer[b].first = INT32_MAX, p->buffer[b].last = -1;
     for (int i = 0; i < p->n_instr; i++) {
         const gv_instr *in = &p->instr[i];
         for (int k = 0; k < in->nin; k++) p->buffer[in->in[k]].last = i;
@@ -75,7 +76,8 @@ static void merge_in_place(struct arena *pl)
                     if (may_overwrite(in->fused, o, s) &&
                         try_merge(pl, in->in[o], in->out[s], i))
                         break;
-        } else if (in->kind == GV_RUN_OP && in->nin > 0 && (in->node->op->flags & GV_INPLACE)) {
+        } else if (in->kind == GV_RUN_OP && in->nin > 0 &&
+                   (in->node->op->flags & GV_INPLACE)) {
             bool twice = false;
             for (int k = 1; k < in->nin; k++) twice |= in->in[k] == in->in[0];
             if (!twice) try_merge(pl, in->in[0], in->out[0], i);
@@ -139,7 +141,8 @@ static int slab_blocks(const gv_program *p, struct block *blk, size_t *slab)
     if (!(p->options & GV_PLAN_SLAB)) return 0;
     for (int b = 0; b < p->n_buffer; b++) {
         const gv_buffer *f = &p->buffer[b];
-        if (f->place != GV_IN_OUTPUT || f->bytes < SLAB_LEAST || f->first >= p->n_instr) continue;
+        if (f->place != GV_IN_OUTPUT || f->bytes < SLAB_LEAST || f->first >= p->n_instr)
+            continue;
         int i = n++;
         for (; i > 0 && blk[i - 1].first < f->first; i--) blk[i] = blk[i - 1];
         blk[i] = (struct block){ ALIGN(f->bytes), 0, f->first, p->n_instr, b, true };
@@ -158,9 +161,12 @@ static int temporary_blocks(struct arena *pl, struct block *blk, int *of)
     for (int b = 0; b < p->n_buffer; b++) {
         gv_buffer *f = &p->buffer[b];
         of[b] = -1;
-        if (f->place != GV_IN_ARENA || pl->merged[b] != b || f->first == INT32_MAX) continue;
+        if (f->place != GV_IN_ARENA || pl->merged[b] != b || f->first == INT32_MAX)
+            continue;
         of[b] = n;
-        blk[n++] = (struct block){ ALIGN(f->bytes ? f->bytes : 1), 0, f->first, f->first, b, false };
+        blk[n++] = (struct block){
+            ALIGN(f->bytes ? f->bytes : 1), 0, f->first, f->first, b, false
+        };
     }
     for (int b = 0; b < p->n_buffer; b++) {
         int r = merged_root(pl->merged, b);
@@ -171,7 +177,8 @@ static int temporary_blocks(struct arena *pl, struct block *blk, int *of)
     }
     for (int i = 0; i < p->n_instr; i++)
         if (p->instr[i].scratch)
-            blk[n++] = (struct block){ ALIGN(p->instr[i].scratch), 0, i, i, -1 - i, false };
+            blk[n++] =
+                (struct block){ ALIGN(p->instr[i].scratch), 0, i, i, -1 - i, false };
     return n;
 }
 
@@ -200,7 +207,8 @@ static gv_status assign_arena(struct arena *pl)
 {
     gv_program *p = pl->p;
     size_t room = (size_t)(p->n_buffer + p->n_instr + p->nout + 1), slab;
-    struct block *blk = gv_alloc(room * sizeof *blk), *plain = gv_alloc(room * sizeof *plain);
+    struct block *blk = gv_alloc(room * sizeof *blk),
+                 *plain = gv_alloc(room * sizeof *plain);
     int *of = gv_alloc(((size_t)p->n_buffer + 1) * sizeof *of);
     p->slab_at = gv_alloc(((size_t)p->nout + 1) * sizeof *p->slab_at);
     gv_status s = blk && plain && of && p->slab_at ? GV_OK : GV_ERR_MEMORY;
@@ -210,10 +218,12 @@ static gv_status assign_arena(struct arena *pl)
         int n_fixed = slab_blocks(p, blk, &slab), n = n_fixed + n_plain;
         memcpy(blk + n_fixed, plain, (size_t)n_plain * sizeof *plain);
         size_t arena = place_blocks(plain, n_plain, 0, 0);
-        if (n_fixed && place_blocks(blk, n, n_fixed, slab) - slab < arena - arena / 256) {
+        if (n_fixed &&
+            place_blocks(blk, n, n_fixed, slab) - slab < arena - arena / 256) {
             size_t end = slab;
             for (int i = n_fixed; i < n; i++)
-                if (blk[i].offset + blk[i].bytes > end) end = blk[i].offset + blk[i].bytes;
+                if (blk[i].offset + blk[i].bytes > end)
+                    end = blk[i].offset + blk[i].bytes;
             p->slab = slab;
             p->arena = end - slab;
             keep_offsets(pl, blk, n, slab);

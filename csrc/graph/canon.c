@@ -41,9 +41,10 @@ static gv_status mark(struct copy *c, int nout, const gv_val *out)
     while (top) {
         const gv_node *n = g->node[c->stack[--top]];
         if (n->op == &gv_op_input)
-            return gv_fail(GV_ERR_VALUE,
-                           "a result depends on a placeholder that is not among the inputs%s%s",
-                           n->line >= 0 ? "; made at " : "", gv_graph_line(g, n));
+            return gv_fail(
+                GV_ERR_VALUE,
+                "a result depends on a placeholder that is not among the inputs%s%s",
+                n->line >= 0 ? "; made at " : "", gv_graph_line(g, n));
         for (int i = 0; i < n->nin; i++) {
             gv_val v = follow(g, c->map, n->in[i]);
             int k = g->val_node[v];
@@ -59,7 +60,8 @@ static gv_status mark(struct copy *c, int nout, const gv_val *out)
 static gv_val absorb_transpose(gv_graph *g, gv_val v, int64_t *flag)
 {
     const gv_node *n = gv_graph_node(g, v);
-    if (n->op == &gv_op_transpose && n->nattr == 3 && n->attr[1] == 1 && n->attr[2] == 0) {
+    if (n->op == &gv_op_transpose && n->nattr == 3 && n->attr[1] == 1 &&
+        n->attr[2] == 0) {
         *flag = !*flag;
         return n->in[0];
     }
@@ -87,7 +89,8 @@ static gv_status copy_one(struct copy *c, int k)
 {
     const gv_node *n = c->g->node[k];
     gv_val few[16], *in = few;
-    if (n->nin > 16 && !(in = gv_alloc((size_t)n->nin * sizeof *in))) return GV_ERR_MEMORY;
+    if (n->nin > 16 && !(in = gv_alloc((size_t)n->nin * sizeof *in)))
+        return GV_ERR_MEMORY;
     for (int i = 0; i < n->nin; i++) in[i] = c->map[follow(c->g, c->map, n->in[i])];
     gv_graph *to = c->p->g;
     gv_status s = gv_graph_set_line(to, n->line >= 0 ? gv_graph_line(c->g, n) : NULL);
@@ -126,11 +129,11 @@ static gv_status copy_deep(struct copy *c, int k)
 static void hash_program(gv_program *p)
 {
     uint64_t a = 0x243f6a8885a308d3u, b = 0x13198a2e03707344u;
-#define MIX(x)                                                   \
-    do {                                                         \
-        uint64_t x_ = (uint64_t)(x);                             \
-        a = (a ^ x_) * 0x9e3779b97f4a7c15u, a ^= a >> 32;        \
-        b = (b + x_) * 0xc2b2ae3d27d4eb4fu, b ^= b >> 29;        \
+#define MIX(x)                                            \
+    do {                                                  \
+        uint64_t x_ = (uint64_t)(x);                      \
+        a = (a ^ x_) * 0x9e3779b97f4a7c15u, a ^= a >> 32; \
+        b = (b + x_) * 0xc2b2ae3d27d4eb4fu, b ^= b >> 29; \
     } while (0)
     for (int k = 0; k < p->g->n_node; k++) {
         const gv_node *n = p->g->node[k];
@@ -186,7 +189,8 @@ gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
     c.state = gv_alloc_zero((size_t)g->n_node + 1);
     c.stack = gv_alloc(((size_t)g->n_node + 1) * sizeof *c.stack);
     gv_status s = GV_ERR_MEMORY;
-    if (p->g && p->in && p->out && p->in_type && p->out_type && c.map && c.state && c.stack)
+    if (p->g && p->in && p->out && p->in_type && p->out_type && c.map && c.state &&
+        c.stack)
         s = copy_all(&c, nin, in, nout, out);
     gv_free(c.map);
     gv_free(c.state);

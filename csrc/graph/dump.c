@@ -70,15 +70,16 @@ static void add_program(struct text *t, const gv_program *p, int indent)
         if (in->node)
             add(t, "  %s", gv_type_format(&in->node->type[0], buf, sizeof buf));
         add(t, "\n");
-        for (int k = 0; k < in->n_sub; k++) add_program(t, p->sub[in->first_sub + k], indent + 4);
+        for (int k = 0; k < in->n_sub; k++)
+            add_program(t, p->sub[in->first_sub + k], indent + 4);
     }
 }
 
 char *gv_program_dump(const gv_program *p)
 {
     struct text t = { 0 };
-    add(&t, "peak %zu bytes: arena %zu, results %zu; %d instructions\n", gv_program_peak(p),
-        p->arena, p->out_bytes, p->n_instr);
+    add(&t, "peak %zu bytes: arena %zu, results %zu; %d instructions\n",
+        gv_program_peak(p), p->arena, p->out_bytes, p->n_instr);
     add_program(&t, p, 0);
     if (t.bad) {
         gv_free(t.s);

@@ -10,7 +10,10 @@ extern const gv_op gv_op_input, gv_op_const;
 
 bool gv_node_is_input(const gv_node *node) { return node->op == &gv_op_input; }
 bool gv_node_is_const(const gv_node *node) { return node->op == &gv_op_const; }
-const void *gv_const_data(const gv_node *node) { return node->attr + 2 + node->attr[1]; }
+const void *gv_const_data(const gv_node *node)
+{
+    return node->attr + 2 + node->attr[1];
+}
 
 gv_val gv_emit_const(gv_graph *g, const gv_type *type, const void *data)
 {
@@ -166,7 +169,8 @@ gv_val gv_emit_lead(gv_graph *g, gv_val v, int64_t n)
     if (v == GV_NONE || g->status != GV_OK) return GV_NONE;
     gv_shape s = gv_graph_type(g, v)->shape;
     if (s.ndim >= GV_MAX_DIM)
-        return gv_graph_break(g, gv_fail(GV_ERR_VALUE, "more than %d axes", GV_MAX_DIM));
+        return gv_graph_break(g,
+                              gv_fail(GV_ERR_VALUE, "more than %d axes", GV_MAX_DIM));
     for (int i = s.ndim; i > 0; i--) s.dim[i] = s.dim[i - 1];
     s.dim[0] = n;
     s.ndim++;

@@ -44,7 +44,8 @@ gv_val gv_emit_conj(gv_graph *g, gv_val v);
 /* Add leading axis of length n by broadcasting. */
 gv_val gv_emit_lead(gv_graph *g, gv_val v, int64_t n);
 gv_val gv_emit_reshape(gv_graph *g, gv_val v, const gv_shape *shape);
-gv_val gv_emit_broadcast(gv_graph *g, gv_val v, const gv_shape *shape); /* NumPy's rule */
+gv_val gv_emit_broadcast(gv_graph *g, gv_val v,
+                         const gv_shape *shape); /* NumPy's rule */
 gv_val gv_emit_swap_last(gv_graph *g, gv_val v); /* swap the last two axes */
 
 /* Operators that the graph layer itself emits; defined in ops/. */

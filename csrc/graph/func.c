@@ -24,7 +24,8 @@ bool *gv_graph_depends(const gv_graph *g, int n, const gv_val *on, bool diff)
         for (int i = 0; i < node->nin && !any; i++) any = dep[node->in[i]];
         if (!any) continue;
         for (int o = 0; o < node->nout; o++)
-            if (!diff || gv_dtype_is_diff(node->type[o].dtype)) dep[node->first + o] = true;
+            if (!diff || gv_dtype_is_diff(node->type[o].dtype))
+                dep[node->first + o] = true;
     }
     return dep;
 }
@@ -81,7 +82,8 @@ static gv_status copy_node(const gv_graph *g, const gv_node *node, gv_graph *to,
     if (node->nin > 16 && !(in = gv_alloc((size_t)node->nin * sizeof *in)))
         return GV_ERR_MEMORY;
     for (int i = 0; i < node->nin; i++) in[i] = map[node->in[i]];
-    gv_status s = gv_graph_set_line(to, node->line >= 0 ? gv_graph_line(g, node) : NULL);
+    gv_status s =
+        gv_graph_set_line(to, node->line >= 0 ? gv_graph_line(g, node) : NULL);
     gv_val v = s == GV_OK ? gv_emit_like(to, node, in) : GV_NONE;
     if (v == GV_NONE && s == GV_OK) s = gv_graph_status(to);
     if (s == GV_OK)
@@ -157,7 +159,8 @@ static gv_status close_slice(struct closing *c, int nin, const gv_val *in, int n
     for (int i = 0; i < nin; i++) GV_TRY(add_input(c, in[i]));
     for (int i = 0; i < n_given; i++) {
         if (dep[given[i]])
-            return gv_fail(GV_ERR_RUNTIME, "a captured value depends on the function's inputs");
+            return gv_fail(GV_ERR_RUNTIME,
+                           "a captured value depends on the function's inputs");
         GV_TRY(capture(c, given[i]));
     }
     for (int k = 0; k < g->n_node; k++) {
@@ -165,26 +168,30 @@ static gv_status close_slice(struct closing *c, int nin, const gv_val *in, int n
         bool inside = false;
         for (int o = 0; o < node->nout; o++)
             inside |= need[node->first + o] && (c->whole || dep[node->first + o]) &&
-                      c->map[node->first + o] == GV_NONE;
+                c->map[node->first + o] == GV_NONE;
         if (!inside) continue;
         if (node->op == &gv_op_input)
-            return gv_fail(GV_ERR_RUNTIME, "a function depends on a foreign placeholder");
+            return gv_fail(GV_ERR_RUNTIME,
+                           "a function depends on a foreign placeholder");
         for (int i = 0; i < node->nin; i++) {
             gv_val v = node->in[i];
             if (c->map[v] != GV_NONE) continue;
-            GV_TRY(is_closed(g, v) ? copy_closed(g, v, c->f->g, c->map) : capture(c, v));
+            GV_TRY(is_closed(g, v) ? copy_closed(g, v, c->f->g, c->map)
+                                   : capture(c, v));
         }
         gv_val keep[4];
         int n_keep = node->nout < 4 ? node->nout : 0;
         for (int o = 0; o < n_keep; o++) keep[o] = c->map[node->first + o];
         GV_TRY(copy_node(g, node, c->f->g, c->map));
-        for (int o = 0; o < n_keep; o++) /* an output that is itself an input stays one */
+        for (int o = 0; o < n_keep;
+             o++) /* an output that is itself an input stays one */
             if (keep[o] != GV_NONE) c->map[node->first + o] = keep[o];
     }
     for (int i = 0; i < nout; i++) {
         gv_val v = out[i];
         if (c->map[v] == GV_NONE)
-            GV_TRY(is_closed(g, v) ? copy_closed(g, v, c->f->g, c->map) : capture(c, v));
+            GV_TRY(is_closed(g, v) ? copy_closed(g, v, c->f->g, c->map)
+                                   : capture(c, v));
         c->f->out[i] = c->map[v];
     }
     return GV_OK;
@@ -200,7 +207,8 @@ gv_status gv_func_close(const gv_graph *g, int nin, const gv_val *in, int nout,
     if (resolved && dep) memcpy(resolved, out, (size_t)nout * sizeof *out);
     bool *stop = gv_alloc_zero((size_t)g->n_val + 1);
     for (int i = 0; stop && i < nin; i++) stop[in[i]] = true;
-    bool *need = resolved && dep && stop ? gv_graph_needed(g, nout, resolved, stop) : NULL;
+    bool *need =
+        resolved && dep && stop ? gv_graph_needed(g, nout, resolved, stop) : NULL;
     gv_free(stop);
     c.map = gv_alloc(((size_t)g->n_val + 1) * sizeof *c.map);
     c.f = gv_alloc_zero(sizeof *c.f);
@@ -220,8 +228,10 @@ gv_status gv_func_close(const gv_graph *g, int nin, const gv_val *in, int nout,
     gv_free(c.map);
     if (s != GV_OK) {
         gv_free(c.captured);
-        if (c.f && c.f->refs) gv_func_unref(c.f);
-        else gv_free(c.f);
+        if (c.f && c.f->refs)
+            gv_func_unref(c.f);
+        else
+            gv_free(c.f);
         return s;
     }
     c.f->hash = func_hash(c.f);

@@ -22,9 +22,9 @@ bool gv_broadcast_pattern(const gv_node *node, const gv_type *from, int64_t *rep
     for (int i = to->shape.ndim - 1; i >= 0; i--) {
         int64_t t = to->shape.dim[i];
         int back = to->shape.ndim - i; /* batch axes stand in front, core axes behind */
-        int64_t f = i < batch      ? from->shape.dim[i]
-                    : back <= core ? from->shape.dim[from->shape.ndim - back]
-                                   : 1;
+        int64_t f = i < batch ? from->shape.dim[i]
+            : back <= core    ? from->shape.dim[from->shape.ndim - back]
+                              : 1;
         if (t == 1) continue;
         if (f == t) {
             if (closed) return false;
@@ -46,7 +46,7 @@ struct fuse {
     const gv_graph *g;
     gv_units *u;
     int *stage, *parent;
-    int64_t *size;  /* elements of the node's output 0 */
+    int64_t *size; /* elements of the node's output 0 */
     bool *ew, *used_plain;
 };
 
@@ -122,11 +122,16 @@ static void sink(struct fuse *f, int *limit)
         for (int i = 0; i < n->nin; i++) {
             int j = f->g->val_node[f->u->root[n->in[i]]];
             int allow;
-            if (adaptor && !f->used_plain[k]) allow = limit[k] == -1 ? -1 : limit[k] - 1;
-            else if (adaptor) allow = f->stage[k] - 1;
-            else if (f->ew[k] && f->ew[j] && f->size[j] == f->size[k]) allow = f->stage[k];
-            else if (f->ew[k] && f->u->adaptor[j]) allow = f->stage[k];
-            else allow = f->stage[k] - 1;
+            if (adaptor && !f->used_plain[k])
+                allow = limit[k] == -1 ? -1 : limit[k] - 1;
+            else if (adaptor)
+                allow = f->stage[k] - 1;
+            else if (f->ew[k] && f->ew[j] && f->size[j] == f->size[k])
+                allow = f->stage[k];
+            else if (f->ew[k] && f->u->adaptor[j])
+                allow = f->stage[k];
+            else
+                allow = f->stage[k] - 1;
             if (allow < limit[j]) limit[j] = allow;
         }
     }
@@ -150,10 +155,12 @@ static void join_neighbours(struct fuse *f, int *reader)
             int j = g->val_node[r];
             if (f->ew[j] && f->size[j] == f->size[k] && f->stage[j] == f->stage[k])
                 f->parent[find(f->parent, k)] = find(f->parent, j);
-            if (f->u->adaptor[j] || gv_shape_size(&gv_graph_type(g, r)->shape) != f->size[k])
+            if (f->u->adaptor[j] ||
+                gv_shape_size(&gv_graph_type(g, r)->shape) != f->size[k])
                 continue;
             int other = reader[j]; /* another pass over the same operand */
-            if (other >= 0 && f->size[other] == f->size[k] && f->stage[other] == f->stage[k])
+            if (other >= 0 && f->size[other] == f->size[k] &&
+                f->stage[other] == f->stage[k])
                 f->parent[find(f->parent, k)] = find(f->parent, other);
             reader[j] = k;
         }
@@ -272,7 +279,8 @@ static gv_status order_units(struct fuse *f)
         }
         if (done != u->n) s = gv_fail(GV_ERR_RUNTIME, "the planner made a cycle");
     }
-    gv_free(head), gv_free(wait), gv_free(key), gv_free(heap), gv_free(next), gv_free(to);
+    gv_free(head), gv_free(wait), gv_free(key), gv_free(heap), gv_free(next),
+        gv_free(to);
     return s;
 }
 
@@ -294,10 +302,10 @@ static void classify(struct fuse *f)
         f->size[k] = n->nout ? gv_shape_size(&n->type[0].shape) : 0;
         int64_t r, p;
         f->u->adaptor[k] = n->op == &gv_op_broadcast &&
-                           gv_broadcast_pattern(n, gv_graph_type(g, n->in[0]), &r, &p);
+            gv_broadcast_pattern(n, gv_graph_type(g, n->in[0]), &r, &p);
         for (int o = 0; o < n->nout; o++)
-            f->u->root[n->first + o] = is_view(n) && o == 0 ? f->u->root[n->in[0]]
-                                                            : n->first + o;
+            f->u->root[n->first + o] =
+                is_view(n) && o == 0 ? f->u->root[n->in[0]] : n->first + o;
     }
     for (int k = 0; k < g->n_node; k++) {
         const gv_node *n = g->node[k];
@@ -327,8 +335,8 @@ gv_status gv_fuse(const gv_program *p, gv_units *u)
     f.used_plain = gv_alloc_zero(n);
     int *tmp = gv_alloc(2 * n * sizeof *tmp);
     gv_status s = GV_ERR_MEMORY;
-    if (u->of_node && u->fused && u->adaptor && u->root && u->order && f.stage && f.parent &&
-        f.size && f.ew && f.used_plain && tmp) {
+    if (u->of_node && u->fused && u->adaptor && u->root && u->order && f.stage &&
+        f.parent && f.size && f.ew && f.used_plain && tmp) {
         classify(&f);
         first_stages(&f);
         sink(&f, tmp);

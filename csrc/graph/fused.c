@@ -30,8 +30,8 @@ static void repeat_value(char *to, const char *from, uint32_t item, int64_t n)
 }
 
 /* Expand elements [start, start + m) of buffer[(i / repeat) % period]. */
-static const void *expand(const gv_operand *o, const char *data, char *fill, int64_t start,
-                          int64_t m)
+static const void *expand(const gv_operand *o, const char *data, char *fill,
+                          int64_t start, int64_t m)
 {
     size_t item = o->item;
     if (o->repeat == 1) {
@@ -40,7 +40,8 @@ static const void *expand(const gv_operand *o, const char *data, char *fill, int
         for (int64_t done = 0; done < m;) {
             int64_t run = o->period - at;
             if (run > m - done) run = m - done;
-            memcpy(fill + (size_t)done * item, data + (size_t)at * item, (size_t)run * item);
+            memcpy(fill + (size_t)done * item, data + (size_t)at * item,
+                   (size_t)run * item);
             done += run;
             at = 0;
         }
@@ -62,11 +63,13 @@ struct pass {
     void **ptr;
 };
 
-static void run_range(const gv_fused *f, void **ptr, char *scratch, int64_t from, int64_t to)
+static void run_range(const gv_fused *f, void **ptr, char *scratch, int64_t from,
+                      int64_t to)
 {
     void **reg = (void **)(void *)scratch;
     int base = f->n_operand + f->n_store;
-    char *temp = scratch + (((size_t)(base + f->n_temp) * sizeof(void *) + 63) & ~(size_t)63);
+    char *temp =
+        scratch + (((size_t)(base + f->n_temp) * sizeof(void *) + 63) & ~(size_t)63);
     char *fill = temp + (size_t)f->n_temp * f->reg_bytes;
     for (int t = 0; t < f->n_temp; t++) reg[base + t] = temp + (size_t)t * f->reg_bytes;
     int64_t block = f->block < to - from ? f->block : to - from;
@@ -81,7 +84,8 @@ static void run_range(const gv_fused *f, void **ptr, char *scratch, int64_t from
         }
     }
     for (int s = 0; s < f->n_store; s++)
-        reg[f->n_operand + s] = (char *)ptr[f->store[s]] + (size_t)from * f->store_item[s];
+        reg[f->n_operand + s] =
+            (char *)ptr[f->store[s]] + (size_t)from * f->store_item[s];
     char *fill0 = temp + (size_t)f->n_temp * f->reg_bytes;
     for (int64_t at = from; at < to; at += block) {
         int64_t m = to - at < block ? to - at : block;
@@ -99,9 +103,11 @@ static void run_range(const gv_fused *f, void **ptr, char *scratch, int64_t from
             s->fn(m, in, reg[s->out]);
         }
         for (int o = 0; o < f->n_operand; o++)
-            if (f->operand[o].full) reg[o] = (char *)reg[o] + (size_t)m * f->operand[o].item;
+            if (f->operand[o].full)
+                reg[o] = (char *)reg[o] + (size_t)m * f->operand[o].item;
         for (int s = 0; s < f->n_store; s++)
-            reg[f->n_operand + s] = (char *)reg[f->n_operand + s] + (size_t)m * f->store_item[s];
+            reg[f->n_operand + s] =
+                (char *)reg[f->n_operand + s] + (size_t)m * f->store_item[s];
     }
 }
 
@@ -111,7 +117,8 @@ static void run_chunk(void *ctx, int64_t index)
     const gv_fused *f = p->f;
     int64_t from = index * f->chunk;
     int64_t to = from + f->chunk < f->n ? from + f->chunk : f->n;
-    char scratch[gv_fused_scratch(f) + 64]; /* bounded: chunked passes have few registers */
+    char scratch[gv_fused_scratch(f) +
+                 64]; /* bounded: chunked passes have few registers */
     char *aligned = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
     run_range(f, p->ptr, aligned, from, to);
 }

@@ -25,8 +25,8 @@ static gv_status no_rule(const gv_graph *g, const gv_node *node, const char *wha
                    *line ? "; used at " : "", line);
 }
 
-static gv_status vjp_node(gv_graph *g, const gv_node *node, const bool *dep, gv_val *cot,
-                          gv_val *g_in)
+static gv_status vjp_node(gv_graph *g, const gv_node *node, const bool *dep,
+                          gv_val *cot, gv_val *g_in)
 {
     bool any = false;
     for (int o = 0; o < node->nout; o++) any |= cot[node->first + o] != GV_NONE;
@@ -110,7 +110,8 @@ static gv_status jvp_linear(gv_graph *g, const gv_node *node, const gv_val *d_in
 {
     for (int i = 0; i < node->nin; i++) {
         gv_dtype d = gv_graph_type(g, node->in[i])->dtype;
-        tmp[i] = gv_dtype_is_diff(d) ? tangent_or_zero(g, node->in[i], d_in[i]) : node->in[i];
+        tmp[i] = gv_dtype_is_diff(d) ? tangent_or_zero(g, node->in[i], d_in[i])
+                                     : node->in[i];
     }
     gv_val v = gv_emit_like(g, node, tmp);
     for (int o = 0; o < node->nout; o++) d_out[o] = v == GV_NONE ? v : v + o;
@@ -143,7 +144,8 @@ static gv_status jvp_diagonal(gv_graph *g, const gv_node *node, const gv_val *d_
         gv_val up = gv_emit_conj(g, d_in[k]);
         GV_TRY(node->op->vjp(g, node, &up, tmp));
         gv_val d = tmp[k] == 0 ? GV_NONE : gv_emit_conj(g, tmp[k]);
-        if (d != GV_NONE && gv_graph_type(g, d)->dtype != want) d = gv_emit_cast(g, d, want);
+        if (d != GV_NONE && gv_graph_type(g, d)->dtype != want)
+            d = gv_emit_cast(g, d, want);
         sum = gv_emit_sum2(g, sum, d);
     }
     d_out[0] = sum;
@@ -167,7 +169,8 @@ static gv_status jvp_transpose(gv_graph *g, const gv_node *node, const gv_val *d
     if (s == GV_OK) s = node->op->vjp(g, node, u, tmp);
     if (s == GV_OK) s = gv_graph_status(g);
     int n = 0;
-    gv_val *list = s == GV_OK ? gv_alloc((size_t)(2 * node->nin + 1) * sizeof *list) : NULL;
+    gv_val *list =
+        s == GV_OK ? gv_alloc((size_t)(2 * node->nin + 1) * sizeof *list) : NULL;
     if (s == GV_OK && !list) s = GV_ERR_MEMORY;
     for (int i = 0; s == GV_OK && i < node->nin; i++) {
         if (d_in[i] == GV_NONE || tmp[i] == GV_NONE || tmp[i] == 0) continue;
@@ -213,7 +216,8 @@ gv_status gv_graph_jvp(gv_graph *g, int n_out, const gv_val *out, int n_wrt,
     for (int k = n_node - 1; s == GV_OK && k >= 0; k--) {
         const gv_node *node = g->node[k];
         bool any = false;
-        for (int o = 0; o < node->nout; o++) any |= need[node->first + o] && dep[node->first + o];
+        for (int o = 0; o < node->nout; o++)
+            any |= need[node->first + o] && dep[node->first + o];
         for (int i = 0; any && i < node->nin; i++) need[node->in[i]] = true;
     }
     for (int k = 0; s == GV_OK && k < n_node; k++) {
@@ -259,8 +263,9 @@ static gv_status batch_node(gv_graph *g, const gv_node *node, int64_t n, gv_val 
 }
 
 /* Shared sweep; n < 0: substitute (no axis added). */
-static gv_status sweep(gv_graph *g, int n_out, const gv_val *out, int n_in, const gv_val *in,
-                       const gv_val *with, int64_t n, gv_val *r_out, bool *r_flag)
+static gv_status sweep(gv_graph *g, int n_out, const gv_val *out, int n_in,
+                       const gv_val *in, const gv_val *with, int64_t n, gv_val *r_out,
+                       bool *r_flag)
 {
     int n_val = g->n_val, n_node = g->n_node, width = max_nin(g);
     bool *dep = gv_graph_depends(g, n_in, in, false);
@@ -276,14 +281,16 @@ static gv_status sweep(gv_graph *g, int n_out, const gv_val *out, int n_in, cons
         const gv_node *node = g->node[k];
         bool any = false;
         for (int o = 0; o < node->nout; o++)
-            any |= need[node->first + o] && dep[node->first + o] && map[node->first + o] == GV_NONE;
+            any |= need[node->first + o] && dep[node->first + o] &&
+                map[node->first + o] == GV_NONE;
         for (int i = 0; any && i < node->nin; i++) need[node->in[i]] = true;
     }
     for (int k = 0; s == GV_OK && k < n_node; k++) {
         const gv_node *node = g->node[k];
         bool any = false;
         for (int o = 0; o < node->nout; o++)
-            any |= need[node->first + o] && dep[node->first + o] && map[node->first + o] == GV_NONE;
+            any |= need[node->first + o] && dep[node->first + o] &&
+                map[node->first + o] == GV_NONE;
         if (!any || node->nin == 0) continue;
         for (int i = 0; i < node->nin; i++) {
             flag[i] = map[node->in[i]] != GV_NONE;
@@ -301,7 +308,8 @@ static gv_status sweep(gv_graph *g, int n_out, const gv_val *out, int n_in, cons
         for (int o = 0; s == GV_OK && o < node->nout; o++)
             if (map[node->first + o] == GV_NONE) map[node->first + o] = tmp[width + o];
         if (s != GV_OK)
-            gv_fail_context("while batching %s %s", node->op->name, gv_graph_line(g, node));
+            gv_fail_context("while batching %s %s", node->op->name,
+                            gv_graph_line(g, node));
     }
     for (int i = 0; s == GV_OK && i < n_out; i++) {
         bool b = map[out[i]] != GV_NONE;

@@ -183,11 +183,12 @@ static gv_status reserve(gv_graph *g, int n_out)
 }
 
 static gv_node *make_node(const gv_op *op, int nin, const gv_val *in, int nattr,
-                          const int64_t *attr, int nfunc, gv_func *const *func, int nout,
-                          const gv_type *type)
+                          const int64_t *attr, int nfunc, gv_func *const *func,
+                          int nout, const gv_type *type)
 {
-    size_t t = (size_t)nout * sizeof *type, a = sizeof(gv_node) + t, b = (size_t)nattr * sizeof *attr,
-           c = (size_t)nfunc * sizeof(gv_func *), d = (size_t)nin * sizeof *in;
+    size_t t = (size_t)nout * sizeof *type, a = sizeof(gv_node) + t,
+           b = (size_t)nattr * sizeof *attr, c = (size_t)nfunc * sizeof(gv_func *),
+           d = (size_t)nin * sizeof *in;
     char *block = gv_alloc(a + b + c + d);
     if (!block) return NULL;
     gv_node *n = (gv_node *)block;
@@ -234,8 +235,9 @@ static gv_status infer(gv_graph *g, gv_infer *inf, const gv_val *in)
         char buf[160], all[512] = "";
         size_t used = 0;
         for (int i = 0; i < inf->nin && used < sizeof all - 1; i++)
-            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "",
-                                     gv_type_format(&types[i], buf, sizeof buf));
+            used +=
+                (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "",
+                                 gv_type_format(&types[i], buf, sizeof buf));
         gv_fail_context("in %s(%s)", inf->op->name, all);
         if (g->line >= 0) gv_fail_context("at %s", g->lines[g->line]);
     }
@@ -244,11 +246,13 @@ static gv_status infer(gv_graph *g, gv_infer *inf, const gv_val *in)
     return s;
 }
 
-static gv_val add_node(gv_graph *g, const gv_op *op, int nin, const gv_val *in, int nattr,
-                       const int64_t *attr, int nfunc, gv_func *const *func, uint64_t hash)
+static gv_val add_node(gv_graph *g, const gv_op *op, int nin, const gv_val *in,
+                       int nattr, const int64_t *attr, int nfunc, gv_func *const *func,
+                       uint64_t hash)
 {
-    gv_infer inf = { .op = op, .nin = nin, .nattr = nattr, .attr = attr, .nfunc = nfunc,
-                     .func = func };
+    gv_infer inf = {
+        .op = op, .nin = nin, .nattr = nattr, .attr = attr, .nfunc = nfunc, .func = func
+    };
     gv_status s = infer(g, &inf, in);
     if (s == GV_OK) s = reserve(g, inf.nout);
     gv_node *node = NULL;
@@ -281,12 +285,15 @@ gv_val gv_emit_func(gv_graph *g, const gv_op *op, int nin, const gv_val *in, int
     for (int i = 0; i < nin; i++) {
         if (in[i] == GV_NONE) return GV_NONE;
         if (in[i] < 0 || in[i] >= g->n_val)
-            return gv_graph_break(g, gv_fail(GV_ERR_RUNTIME, "%s: value %d is not in this graph",
-                                             op->name, (int)in[i]));
+            return gv_graph_break(g,
+                                  gv_fail(GV_ERR_RUNTIME,
+                                          "%s: value %d is not in this graph", op->name,
+                                          (int)in[i]));
     }
     if (op->nin >= 0 && op->nin != nin)
-        return gv_graph_break(g, gv_fail(GV_ERR_TYPE, "%s takes %d inputs, %d given",
-                                         op->name, op->nin, nin));
+        return gv_graph_break(g,
+                              gv_fail(GV_ERR_TYPE, "%s takes %d inputs, %d given",
+                                      op->name, op->nin, nin));
     uint64_t hash = hash_node(op, nin, in, nattr, attr, nfunc, func);
     if (!(op->flags & GV_UNIQUE)) {
         uint64_t mask = (uint64_t)g->cap_table - 1;
@@ -324,8 +331,8 @@ gv_val gv_emit_3(gv_graph *g, const gv_op *op, gv_val a, gv_val b, gv_val c)
 
 gv_val gv_emit_like(gv_graph *g, const gv_node *node, const gv_val *in)
 {
-    return gv_emit_func(g, node->op, node->nin, in, node->nattr, node->attr, node->nfunc,
-                        node->func);
+    return gv_emit_func(g, node->op, node->nin, in, node->nattr, node->attr,
+                        node->nfunc, node->func);
 }
 
 gv_val gv_graph_input(gv_graph *g, const gv_type *type)

@@ -13,7 +13,7 @@ struct gv_graph {
     gv_node **node;
     int n_node, cap_node;
     int32_t *val_node; /* producing node of each value */
-    gv_val *replace; /* GV_NONE: itself */
+    gv_val *replace;   /* GV_NONE: itself */
     int n_val, cap_val;
     int32_t *table; /* open addressing, node index or -1 */
     int cap_table;
@@ -55,7 +55,8 @@ gv_status gv_graph_batch(gv_graph *g, int n_out, const gv_val *out, int n_in,
                          const gv_val *in, const gv_val *with, int64_t n, gv_val *b_out,
                          bool *b_flag) GV_MUST;
 gv_status gv_graph_substitute(gv_graph *g, int n_out, const gv_val *out, int n_in,
-                              const gv_val *in, const gv_val *with, gv_val *s_out) GV_MUST;
+                              const gv_val *in, const gv_val *with,
+                              gv_val *s_out) GV_MUST;
 
 /* --- functions ---------------------------------------------------------------- */
 /* An immutable closed graph with inputs and outputs; reference counted. */

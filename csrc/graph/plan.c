@@ -21,7 +21,8 @@ struct plan {
 };
 
 /* The root value that input i of node k reads, and through which broadcast. */
-static gv_val source(const struct plan *pl, int k, int i, bool fused, const gv_node **through)
+static gv_val source(const struct plan *pl, int k, int i, bool fused,
+                     const gv_node **through)
 {
     gv_val r = pl->u.root[pl->g->node[k]->in[i]];
     int j = pl->g->val_node[r];
@@ -134,8 +135,7 @@ static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
         }
         gv_func *f = n->func[k];
         GV_TRY(gv_program_new(f->g, f->nin, f->in, f->nout, f->out,
-                              p->options & ~(unsigned)GV_PLAN_SLAB,
-                              &p->sub[p->n_sub]));
+                              p->options & ~(unsigned)GV_PLAN_SLAB, &p->sub[p->n_sub]));
         in->scratch = ALIGN(in->scratch) + p->sub[p->n_sub]->arena;
         p->n_sub++;
     }
@@ -178,8 +178,8 @@ static gv_status op_instr(struct plan *pl, gv_instr *in, int k)
 static int find_operand(gv_fused *f, gv_operand want)
 {
     for (int i = 0; i < f->n_operand; i++)
-        if (f->operand[i].buffer == want.buffer && f->operand[i].repeat == want.repeat &&
-            f->operand[i].period == want.period)
+        if (f->operand[i].buffer == want.buffer &&
+            f->operand[i].repeat == want.repeat && f->operand[i].period == want.period)
             return i;
     f->operand[f->n_operand] = want;
     return f->n_operand++;
@@ -212,7 +212,9 @@ static gv_status fused_operands(struct plan *pl, gv_fused *f, int unit)
                 continue;
             }
             GV_TRY(value_buffer(pl, r));
-            gv_operand want = { .buffer = pl->p->val_buffer[r], .repeat = 1, .period = f->n,
+            gv_operand want = { .buffer = pl->p->val_buffer[r],
+                                .repeat = 1,
+                                .period = f->n,
                                 .item = (uint32_t)gv_dtype_size(d[i]) };
             if (through)
                 gv_broadcast_pattern(through, gv_graph_type(g, through->in[0]),
@@ -255,7 +257,8 @@ static void fused_registers(struct plan *pl, gv_fused *f, struct regs *r)
         size_t item = gv_dtype_size(step->node->type[0].dtype);
         bool one_size = true;
         for (int i = 0; i < step->nin; i++)
-            one_size &= gv_dtype_size(gv_graph_type(pl->g, step->node->in[i])->dtype) == item;
+            one_size &=
+                gv_dtype_size(gv_graph_type(pl->g, step->node->in[i])->dtype) == item;
         while (one_size && n_dying) r->free_list[r->n_free++] = dying[--n_dying] - base;
         if (step->out == INT32_MAX) {
             int t = r->n_free ? r->free_list[--r->n_free] : f->n_temp++;
@@ -272,14 +275,16 @@ static void fused_blocks(gv_fused *f, uint32_t item)
 {
     for (int i = 0; i < f->n_operand; i++) f->n_fill += !f->operand[i].full;
     int streams = f->n_operand + f->n_store + f->n_temp;
-    int64_t block = 32768 / ((int64_t)item * (streams > 2 ? streams : 2)) & ~(int64_t)63;
+    int64_t block =
+        32768 / ((int64_t)item * (streams > 2 ? streams : 2)) & ~(int64_t)63;
     if (block < 128) block = 128;
     if (block > 4096) block = 4096;
     if (block > f->n) block = f->n > 0 ? f->n : 1;
     f->block = block;
     f->reg_bytes = (uint32_t)ALIGN((size_t)block * item);
     f->chunk = f->n;
-    if ((double)f->n * (f->cost + 0.1) > 40e3) { /* worth more than one thread: > 40 us */
+    if ((double)f->n * (f->cost + 0.1) >
+        40e3) { /* worth more than one thread: > 40 us */
         int64_t chunk = f->n / 64;
         int64_t least = (int64_t)(10e3 / (f->cost + 0.1));
         if (chunk < least) chunk = least;
@@ -347,7 +352,8 @@ static gv_status make_instructions(struct plan *pl, const int *copies)
     size_t most = (size_t)pl->u.n + (size_t)p->nout + 1;
     p->instr = gv_alloc_zero(most * sizeof *p->instr);
     struct regs r = { .of_node = gv_alloc(((size_t)pl->g->n_node + 1) * sizeof(int)),
-                      .free_list = gv_alloc(((size_t)pl->g->n_node + 1) * sizeof(int)) };
+                      .free_list =
+                          gv_alloc(((size_t)pl->g->n_node + 1) * sizeof(int)) };
     gv_status s = p->instr && r.of_node && r.free_list ? GV_OK : GV_ERR_MEMORY;
     for (int i = 0; s == GV_OK && i < pl->u.n; i++) {
         int unit = pl->u.order[i];
@@ -357,8 +363,8 @@ static gv_status make_instructions(struct plan *pl, const int *copies)
     }
     for (int i = 0; s == GV_OK && i < p->nout; i++)
         if (copies[i] >= 0)
-            s = copy_instr(&p->instr[p->n_instr++], p->val_buffer[pl->u.root[p->out[i]]],
-                           copies[i]);
+            s = copy_instr(&p->instr[p->n_instr++],
+                           p->val_buffer[pl->u.root[p->out[i]]], copies[i]);
     gv_free(r.of_node);
     gv_free(r.free_list);
     return s;
@@ -381,7 +387,6 @@ static gv_status plan_all(struct plan *pl, int *copies)
     return GV_OK;
 }
 
-
 gv_status gv_plan(gv_program *p)
 {
     struct plan pl = { .p = p, .g = p->g };
@@ -394,8 +399,9 @@ gv_status gv_plan(gv_program *p)
     pl.outside = gv_alloc_zero(m);
     pl.last_step = gv_alloc_zero(m * sizeof(int));
     p->val_buffer = gv_alloc(m * sizeof *p->val_buffer);
-    if (s == GV_OK && !(copies && pl.first_of && pl.next_of && pl.place && pl.outside &&
-                        pl.last_step && p->val_buffer))
+    if (s == GV_OK &&
+        !(copies && pl.first_of && pl.next_of && pl.place && pl.outside &&
+          pl.last_step && p->val_buffer))
         s = GV_ERR_MEMORY;
     if (s == GV_OK) s = plan_all(&pl, copies);
     gv_units_clear(&pl.u);

@@ -125,7 +125,8 @@ void gv_program_cache_clear(void);
 gv_program *gv_program_ref(gv_program *p);
 void gv_program_unref(gv_program *p);
 /* Results with slab_at[i] >= 0 must lie at that place of one block of p->slab bytes. */
-gv_status gv_program_run(gv_program *p, const void *const *in, void *const *out) GV_MUST;
+gv_status gv_program_run(gv_program *p, const void *const *in,
+                         void *const *out) GV_MUST;
 /* Peak bytes of a run beside its inputs: arena plus outputs. */
 size_t gv_program_peak(const gv_program *p);
 /* A table as text; caller frees with gv_free. */
@@ -150,10 +151,10 @@ gv_status gv_place_buffers(gv_program *p) GV_MUST;
 typedef struct gv_units {
     int n;
     int *of_node;
-    bool *fused;    /* per unit */
-    bool *adaptor;  /* per node: broadcast read in place by fused passes */
-    gv_val *root;   /* per value */
-    int *order;     /* units in execution order */
+    bool *fused;   /* per unit */
+    bool *adaptor; /* per node: broadcast read in place by fused passes */
+    gv_val *root;  /* per value */
+    int *order;    /* units in execution order */
 } gv_units;
 gv_status gv_fuse(const gv_program *p, gv_units *u) GV_MUST;
 void gv_units_clear(gv_units *u);

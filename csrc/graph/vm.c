@@ -48,7 +48,8 @@ static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 static gv_program *cache_find(const gv_program *like)
 {
     for (int i = 0; i < CACHE && cached[i]; i++)
-        if (cached[i]->hash[0] == like->hash[0] && cached[i]->hash[1] == like->hash[1]) {
+        if (cached[i]->hash[0] == like->hash[0] &&
+            cached[i]->hash[1] == like->hash[1]) {
             cached[i]->used = ++cache_clock;
             return gv_program_ref(cached[i]);
         }
@@ -174,7 +175,8 @@ static gv_exec *exec_new(const gv_program *p)
     e->ptr = gv_alloc_zero(((size_t)p->n_buffer + 1) * sizeof *e->ptr);
     e->sub = gv_alloc_zero(((size_t)p->n_sub + 1) * sizeof *e->sub);
     bool ok = e->ptr && e->sub;
-    for (int i = 0; ok && i < p->n_sub; i++) ok = (e->sub[i] = exec_new(p->sub[i])) != NULL;
+    for (int i = 0; ok && i < p->n_sub; i++)
+        ok = (e->sub[i] = exec_new(p->sub[i])) != NULL;
     if (!ok) {
         gv_exec_free(e);
         return NULL;
@@ -198,7 +200,8 @@ static void set_arena(gv_exec *e, char *arena)
 static void set_ends(gv_exec *e, const void *const *in, void *const *out)
 {
     const gv_program *p = e->p;
-    for (int i = 0; i < p->nin; i++) e->ptr[p->val_buffer[p->in[i]]] = (void *)(uintptr_t)in[i];
+    for (int i = 0; i < p->nin; i++)
+        e->ptr[p->val_buffer[p->in[i]]] = (void *)(uintptr_t)in[i];
     for (int b = 0; b < p->n_buffer; b++)
         if (p->buffer[b].place == GV_IN_OUTPUT) e->ptr[b] = out[p->buffer[b].index];
     if (!p->slab) return;
@@ -258,9 +261,16 @@ static gv_status run_op(gv_exec *e, const gv_instr *in)
     for (int i = 0; i < in->nin; i++) ip[i] = e->ptr[in->in[i]];
     for (int i = 0; i < in->nout; i++) op[i] = e->ptr[in->out[i]];
     char *scratch = e->arena + in->scratch_offset;
-    gv_call call = { .op = in->node->op, .nin = in->nin, .nout = in->nout,
-                     .nattr = in->node->nattr, .in = ip, .out = op, .in_type = in->in_type,
-                     .out_type = in->node->type, .attr = in->node->attr, .scratch = scratch,
+    gv_call call = { .op = in->node->op,
+                     .nin = in->nin,
+                     .nout = in->nout,
+                     .nattr = in->node->nattr,
+                     .in = ip,
+                     .out = op,
+                     .in_type = in->in_type,
+                     .out_type = in->node->type,
+                     .attr = in->node->attr,
+                     .scratch = scratch,
                      .exec = e };
     char *at = scratch + in->own_scratch;
     for (int k = 0; k < in->n_sub; k++) {
@@ -306,17 +316,20 @@ static gv_status check_nan(const gv_exec *e, const gv_instr *in)
     const gv_program *p = e->p;
     for (int o = 0; o < n->nout; o++) {
         int b = p->val_buffer[n->first + o];
-        if (b < 0 || !has_nan(e->ptr[b], n->type[o].dtype, gv_shape_size(&n->type[o].shape)))
+        if (b < 0 ||
+            !has_nan(e->ptr[b], n->type[o].dtype, gv_shape_size(&n->type[o].shape)))
             continue;
         for (int i = 0; i < n->nin; i++) {
             const gv_type *t = gv_graph_type(p->g, n->in[i]);
             int c = p->val_buffer[n->in[i]];
-            if (c >= 0 && has_nan(e->ptr[c], t->dtype, gv_shape_size(&t->shape))) return GV_OK;
+            if (c >= 0 && has_nan(e->ptr[c], t->dtype, gv_shape_size(&t->shape)))
+                return GV_OK;
         }
         char buf[160];
         const char *line = gv_graph_line(p->g, n);
         return gv_fail(GV_ERR_FLOAT, "NaN made by %s -> %s%s%s", n->op->name,
-                       gv_type_format(&n->type[o], buf, sizeof buf), *line ? " at " : "", line);
+                       gv_type_format(&n->type[o], buf, sizeof buf),
+                       *line ? " at " : "", line);
     }
     return GV_OK;
 }
@@ -327,21 +340,26 @@ static gv_status run_instr(gv_exec *e)
     for (int i = 0; i < p->n_instr; i++) {
         const gv_instr *in = &p->instr[i];
         switch (in->kind) {
-        case GV_RUN_FUSED: gv_fused_run(in->fused, e->ptr, e->arena + in->scratch_offset); break;
+        case GV_RUN_FUSED:
+            gv_fused_run(in->fused, e->ptr, e->arena + in->scratch_offset);
+            break;
         case GV_RUN_COPY:
             memcpy(e->ptr[in->out[0]], e->ptr[in->in[0]], p->buffer[in->out[0]].bytes);
             break;
         default: GV_TRY(run_op(e, in));
         }
         if (p->options & GV_PLAN_DEBUG) GV_TRY(check_nan(e, in));
-        if (--until_clock <= 0) GV_TRY(poll_now());
-        else if (in->kind != GV_RUN_COPY && in->node->scratch + p->buffer[in->nout ? in->out[0] : 0].bytes > 65536)
+        if (--until_clock <= 0)
+            GV_TRY(poll_now());
+        else if (in->kind != GV_RUN_COPY &&
+                 in->node->scratch + p->buffer[in->nout ? in->out[0] : 0].bytes > 65536)
             GV_TRY(poll_now());
     }
     return GV_OK;
 }
 
-gv_status gv_sub_run(const gv_call *call, int k, const void *const *in, void *const *out)
+gv_status gv_sub_run(const gv_call *call, int k, const void *const *in,
+                     void *const *out)
 {
     gv_exec *e = call->sub[k].exec;
     set_ends(e, in, out);

@@ -19,10 +19,12 @@ static gv_status infer_call(gv_infer *inf)
 {
     gv_func *f = inf->func[0];
     if (f->nin != inf->nin)
-        return gv_fail(GV_ERR_RUNTIME, "call: %d inputs for a function of %d", inf->nin, f->nin);
+        return gv_fail(GV_ERR_RUNTIME, "call: %d inputs for a function of %d", inf->nin,
+                       f->nin);
     for (int i = 0; i < f->nin; i++) {
         const gv_type *t = gv_func_in_type(f, i);
-        if (t->dtype != inf->in[i].dtype || !gv_shape_equal(&t->shape, &inf->in[i].shape))
+        if (t->dtype != inf->in[i].dtype ||
+            !gv_shape_equal(&t->shape, &inf->in[i].shape))
             return gv_fail(GV_ERR_VALUE, "call: input %d has the wrong type", i);
     }
     GV_TRY(gv_infer_reserve(inf, f->nout));
@@ -35,13 +37,15 @@ static gv_status forward_call(const gv_call *call)
     return gv_sub_run(call, 0, call->in, call->out);
 }
 
-static gv_status vjp_custom(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status vjp_custom(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                            gv_val *g_in)
 {
     const gv_func *fwd = node->func[1], *bwd = node->func[2];
     int n_args = (int)node->attr[N_ARGS], n_res = (int)node->attr[N_RES];
     int extra = bwd->nin - n_res - node->nout, captured = node->nin - n_args;
     if (extra != 0 && extra != captured)
-        return gv_fail(GV_ERR_RUNTIME, "custom_vjp: backward takes %d inputs", bwd->nin);
+        return gv_fail(GV_ERR_RUNTIME, "custom_vjp: backward takes %d inputs",
+                       bwd->nin);
     gv_val *v = gv_alloc((size_t)(fwd->nout + bwd->nin + bwd->nout + 1) * sizeof *v);
     if (!v) return GV_ERR_MEMORY;
     gv_val *in = v + fwd->nout, *out = in + bwd->nin;
@@ -60,7 +64,8 @@ static gv_status vjp_custom(gv_graph *g, const gv_node *node, const gv_val *g_ou
     return s;
 }
 
-static gv_status vjp_call(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status vjp_call(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                          gv_val *g_in)
 {
     if (node->attr[KIND] == 2) return vjp_custom(g, node, g_out, g_in);
     int nin = node->nin, nout = node->nout, n = nin;
@@ -91,7 +96,8 @@ static gv_status vjp_call(gv_graph *g, const gv_node *node, const gv_val *g_out,
     return s;
 }
 
-static gv_status jvp_call(gv_graph *g, const gv_node *node, const gv_val *d_in, gv_val *d_out)
+static gv_status jvp_call(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                          gv_val *d_out)
 {
     int nin = node->nin, n = nin;
     gv_val *in = gv_alloc((size_t)(2 * nin + 1) * sizeof *in);
@@ -109,9 +115,11 @@ static gv_status jvp_call(gv_graph *g, const gv_node *node, const gv_val *d_in, 
     gv_status s = gv_func_jvp(node->func[0], flag, false, &f);
     if (s == GV_OK) {
         int64_t kind = node->attr[KIND] == 1;
-        gv_val v = f->nout ? gv_emit_func(g, &gv_op_call, n, in, 1, &kind, 1, &f) : GV_NONE;
+        gv_val v =
+            f->nout ? gv_emit_func(g, &gv_op_call, n, in, 1, &kind, 1, &f) : GV_NONE;
         for (int o = 0; o < node->nout; o++)
-            d_out[o] = v != GV_NONE && gv_dtype_is_diff(node->type[o].dtype) ? v++ : GV_NONE;
+            d_out[o] =
+                v != GV_NONE && gv_dtype_is_diff(node->type[o].dtype) ? v++ : GV_NONE;
         s = gv_graph_status(g);
     }
     gv_func_unref(f);
@@ -121,8 +129,8 @@ static gv_status jvp_call(gv_graph *g, const gv_node *node, const gv_val *d_in, 
 }
 
 /* All inputs and outputs batched: simple, and right for the three functions at once. */
-static gv_status batch_call(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
-                            const bool *batched, gv_val *out)
+static gv_status batch_call(gv_graph *g, const gv_node *node, int64_t n,
+                            const gv_val *in, const bool *batched, gv_val *out)
 {
     gv_func *f[3] = { NULL, NULL, NULL };
     gv_val *full = gv_alloc(((size_t)node->nin + 1) * sizeof *full);
@@ -132,15 +140,17 @@ static gv_status batch_call(gv_graph *g, const gv_node *node, int64_t n, const g
     for (int k = 0; s == GV_OK && k < node->nfunc; k++) {
         int m = node->func[k]->nin + node->func[k]->nout + 1;
         bool *all = gv_alloc((size_t)m);
-        if (!all) s = GV_ERR_MEMORY;
-        else memset(all, 1, (size_t)m);
+        if (!all)
+            s = GV_ERR_MEMORY;
+        else
+            memset(all, 1, (size_t)m);
         if (s == GV_OK)
             s = gv_func_batch(node->func[k], n, all, all + node->func[k]->nin, &f[k]);
         gv_free(all);
     }
     if (s == GV_OK) {
-        gv_val v = gv_emit_func(g, &gv_op_call, node->nin, full, node->nattr, node->attr,
-                                node->nfunc, f);
+        gv_val v = gv_emit_func(g, &gv_op_call, node->nin, full, node->nattr,
+                                node->attr, node->nfunc, f);
         for (int o = 0; o < node->nout; o++) out[o] = v + o;
         s = gv_graph_status(g);
     }

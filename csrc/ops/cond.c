@@ -24,13 +24,15 @@ static gv_status infer_cond(gv_infer *inf)
     if (inf->nin < 1 || inf->in[0].dtype != GV_BOOL || inf->in[0].shape.ndim != 0)
         return gv_fail(GV_ERR_TYPE, "cond: the predicate must be a boolean scalar");
     if (f->nin != inf->nin - 1 || h->nin != f->nin || h->nout != f->nout)
-        return gv_fail(GV_ERR_VALUE, "cond: the branches return %d and %d values", f->nout, h->nout);
+        return gv_fail(GV_ERR_VALUE, "cond: the branches return %d and %d values",
+                       f->nout, h->nout);
     GV_TRY(gv_infer_reserve(inf, f->nout));
     for (int o = 0; o < f->nout; o++) {
         inf->out[o] = *gv_func_out_type(f, o);
         char a[160], b[160];
         if (!same_type(&inf->out[o], gv_func_out_type(h, o)))
-            return gv_fail(GV_ERR_VALUE, "cond: result %d is %s in one branch and %s in the other", o,
+            return gv_fail(GV_ERR_VALUE,
+                           "cond: result %d is %s in one branch and %s in the other", o,
                            gv_type_format(&inf->out[o], a, sizeof a),
                            gv_type_format(gv_func_out_type(h, o), b, sizeof b));
     }
@@ -39,10 +41,12 @@ static gv_status infer_cond(gv_infer *inf)
 
 static gv_status forward_cond(const gv_call *call)
 {
-    return gv_sub_run(call, *(const uint8_t *)call->in[0] ? 0 : 1, call->in + 1, call->out);
+    return gv_sub_run(call, *(const uint8_t *)call->in[0] ? 0 : 1, call->in + 1,
+                      call->out);
 }
 
-static gv_status vjp_cond(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status vjp_cond(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                          gv_val *g_in)
 {
     int nin = node->nin, nout = node->nout, n = nin;
     gv_val *in = gv_alloc((size_t)(nin + nout + 1) * sizeof *in);
@@ -68,7 +72,8 @@ static gv_status vjp_cond(gv_graph *g, const gv_node *node, const gv_val *g_out,
     return s;
 }
 
-static gv_status jvp_cond(gv_graph *g, const gv_node *node, const gv_val *d_in, gv_val *d_out)
+static gv_status jvp_cond(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                          gv_val *d_out)
 {
     int nin = node->nin, n = nin;
     gv_val *in = gv_alloc((size_t)(2 * nin + 1) * sizeof *in);
@@ -83,9 +88,11 @@ static gv_status jvp_cond(gv_graph *g, const gv_node *node, const gv_val *d_in, 
             s = gv_func_jvp(node->func[k], flag + 1, false, &f[k]);
     }
     if (s == GV_OK) {
-        gv_val v = f[0]->nout ? gv_emit_func(g, node->op, n, in, 0, NULL, 2, f) : GV_NONE;
+        gv_val v =
+            f[0]->nout ? gv_emit_func(g, node->op, n, in, 0, NULL, 2, f) : GV_NONE;
         for (int o = 0; o < node->nout; o++)
-            d_out[o] = v != GV_NONE && gv_dtype_is_diff(node->type[o].dtype) ? v++ : GV_NONE;
+            d_out[o] =
+                v != GV_NONE && gv_dtype_is_diff(node->type[o].dtype) ? v++ : GV_NONE;
         s = gv_graph_status(g);
     }
     gv_func_unref(f[0]), gv_func_unref(f[1]);
@@ -103,8 +110,8 @@ static gv_val select_rows(gv_graph *g, gv_val pred, gv_val a, gv_val b)
     return gv_emit_3(g, &gv_op_where, p, a, b);
 }
 
-static gv_status batch_cond(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
-                            const bool *batched, gv_val *out)
+static gv_status batch_cond(gv_graph *g, const gv_node *node, int64_t n,
+                            const gv_val *in, const bool *batched, gv_val *out)
 {
     int nin = node->nin, nout = node->nout;
     bool *flag = gv_alloc((size_t)nout + 1);
@@ -151,7 +158,8 @@ static gv_status infer_while(gv_infer *inf)
 {
     int nc = (int)inf->attr[0];
     gv_func *test = inf->func[0], *body = inf->func[1];
-    if (test->nin != inf->nin || body->nin != inf->nin || body->nout != nc || test->nout != 1)
+    if (test->nin != inf->nin || body->nin != inf->nin || body->nout != nc ||
+        test->nout != 1)
         return gv_fail(GV_ERR_RUNTIME, "while: functions do not match the carries");
     const gv_type *t = gv_func_out_type(test, 0);
     if (t->dtype != GV_BOOL || t->shape.ndim != 0)
@@ -162,7 +170,8 @@ static gv_status infer_while(gv_infer *inf)
         char a[160], b[160];
         inf->out[i] = inf->in[i];
         if (!same_type(&inf->in[i], gv_func_out_type(body, i)))
-            return gv_fail(GV_ERR_VALUE, "while: carry %d goes in as %s and comes out as %s", i,
+            return gv_fail(GV_ERR_VALUE,
+                           "while: carry %d goes in as %s and comes out as %s", i,
                            gv_type_format(&inf->in[i], a, sizeof a),
                            gv_type_format(gv_func_out_type(body, i), b, sizeof b));
         size_t bytes;
@@ -207,15 +216,18 @@ static gv_status forward_while(const gv_call *call)
     return GV_OK;
 }
 
-static gv_status vjp_while(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status vjp_while(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                           gv_val *g_in)
 {
     (void)g, (void)node, (void)g_out, (void)g_in;
-    return gv_fail(GV_ERR_TYPE,
-                   "while_loop has no reverse-mode derivative (its length is not known): "
-                   "use gv.scan with a fixed length, or forward mode (gv.jvp)");
+    return gv_fail(
+        GV_ERR_TYPE,
+        "while_loop has no reverse-mode derivative (its length is not known): "
+        "use gv.scan with a fixed length, or forward mode (gv.jvp)");
 }
 
-static gv_status jvp_while(gv_graph *g, const gv_node *node, const gv_val *d_in, gv_val *d_out)
+static gv_status jvp_while(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                           gv_val *d_out)
 {
     int nin = node->nin, nc = (int)node->attr[0], n = 0, m = 0, no = 0;
     gv_lab lab = { 0 }, test = { 0 };
@@ -245,14 +257,16 @@ static gv_status jvp_while(gv_graph *g, const gv_node *node, const gv_val *d_in,
             if (k >= m || wrt[k] != lab.in[i]) continue;
             ins[n] = d[k++];
             t_in[n] = gv_lab_cotangent(&test, test.in[i]);
-            list[n++] = d_in[i] != GV_NONE ? d_in[i] : gv_emit_zeros_like(g, node->in[i]);
+            list[n++] =
+                d_in[i] != GV_NONE ? d_in[i] : gv_emit_zeros_like(g, node->in[i]);
         }
         if (!part) n_carry = n;
     }
     for (int i = 0; i < nc; i++) outs[no++] = lab.out[i];
     for (int i = 0; s == GV_OK && i < nc; i++)
         if (gv_lab_diff(&lab, lab.out[i]))
-            outs[no++] = tan[i] != GV_NONE ? tan[i] : gv_emit_zeros_like(lab.g, lab.out[i]);
+            outs[no++] =
+                tan[i] != GV_NONE ? tan[i] : gv_emit_zeros_like(lab.g, lab.out[i]);
     if (s == GV_OK) s = gv_lab_func(&test, n, t_in, 1, test.out, &f[0]);
     if (s == GV_OK) s = gv_lab_func(&lab, n, ins, no, outs, &f[1]);
     if (s == GV_OK) {
@@ -271,8 +285,8 @@ done:
 }
 
 /* Runs until every example is done; those that are done keep their values. */
-static gv_status batch_while(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
-                             const bool *batched, gv_val *out)
+static gv_status batch_while(gv_graph *g, const gv_node *node, int64_t n,
+                             const gv_val *in, const bool *batched, gv_val *out)
 {
     int nin = node->nin, nc = (int)node->attr[0];
     gv_func *f[4] = { NULL, NULL, NULL, NULL };

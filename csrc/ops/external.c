@@ -46,7 +46,8 @@ static gv_status vjp_external(gv_graph *g, const gv_node *node, const gv_val *g_
         for (int i = 0; i < nin; i++) in[n++] = node->in[i];
         for (int o = 0; o < nout; o++) in[n++] = node->first + o;
         for (int o = 0; o < nout; o++)
-            in[n++] = g_out[o] != GV_NONE ? g_out[o] : gv_emit_zeros_like(g, node->first + o);
+            in[n++] =
+                g_out[o] != GV_NONE ? g_out[o] : gv_emit_zeros_like(g, node->first + o);
         int64_t *a = attr + 3;
         for (int i = 0; i < nin; i++) {
             const gv_type *t = gv_graph_type(g, node->in[i]);
@@ -73,8 +74,8 @@ static gv_status vjp_external(gv_graph *g, const gv_node *node, const gv_val *g_
 }
 
 /* One call per example: a scan whose body is the call. */
-static gv_status batch_external(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
-                                const bool *batched, gv_val *out)
+static gv_status batch_external(gv_graph *g, const gv_node *node, int64_t n,
+                                const gv_val *in, const bool *batched, gv_val *out)
 {
     int nin = node->nin, nx = 0, m = 0;
     gv_graph *h = gv_graph_new();
@@ -83,7 +84,8 @@ static gv_status batch_external(gv_graph *g, const gv_node *node, int64_t n, con
     gv_status s = h && v ? GV_OK : GV_ERR_MEMORY;
     if (s == GV_OK) {
         gv_val *args = v, *ins = args + nin, *list = ins + nin, *outs = list + nin;
-        for (int i = 0; i < nin; i++) args[i] = gv_graph_input(h, gv_graph_type(g, node->in[i]));
+        for (int i = 0; i < nin; i++)
+            args[i] = gv_graph_input(h, gv_graph_type(g, node->in[i]));
         for (int pass = 1; pass >= 0; pass--)
             for (int i = 0; i < nin; i++)
                 if (batched[i] == (pass == 1)) {

@@ -21,7 +21,8 @@ static gv_status infer_quantize(gv_infer *inf)
 {
     gv_dtype d = inf->in[0].dtype;
     if (!gv_dtype_is_float(d))
-        return gv_fail(GV_ERR_TYPE, "quantize takes float32 or float64, not %s", gv_dtype_name(d));
+        return gv_fail(GV_ERR_TYPE, "quantize takes float32 or float64, not %s",
+                       gv_dtype_name(d));
     if (!(gv_attr_float(inf->attr[0]) > 0))
         return gv_fail(GV_ERR_VALUE, "quantize: scale must be positive");
     inf->out[0] = gv_type_with(&inf->in[0], d == GV_F32 ? GV_Q32 : GV_Q64);
@@ -32,7 +33,8 @@ static gv_status infer_dequantize(gv_infer *inf)
 {
     gv_dtype d = inf->in[0].dtype;
     if (!gv_dtype_is_fixed(d))
-        return gv_fail(GV_ERR_TYPE, "dequantize takes q32 or q64, not %s", gv_dtype_name(d));
+        return gv_fail(GV_ERR_TYPE, "dequantize takes q32 or q64, not %s",
+                       gv_dtype_name(d));
     inf->out[0] = gv_type_with(&inf->in[0], gv_dtype_cotangent(d));
     return GV_OK;
 }
@@ -82,18 +84,21 @@ static gv_status forward_fixed(const gv_call *call)
     struct job j = { call, gv_shape_size(&call->in_type[0].shape),
                      gv_attr_float(call->attr[0]) };
     gv_parallel_for((j.n + CHUNK - 1) / CHUNK,
-                    call->op == &gv_op_quantize ? quantize_chunk : dequantize_chunk, &j);
+                    call->op == &gv_op_quantize ? quantize_chunk : dequantize_chunk,
+                    &j);
     return GV_OK;
 }
 
-static gv_status pass_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status pass_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                          gv_val *g_in)
 {
     (void)g, (void)node;
     g_in[0] = g_out[0];
     return GV_OK;
 }
 
-static gv_status pass_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in, gv_val *d_out)
+static gv_status pass_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                          gv_val *d_out)
 {
     (void)g, (void)node;
     d_out[0] = d_in[0];

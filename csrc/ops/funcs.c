@@ -47,8 +47,8 @@ gv_status gv_lab_func(const gv_lab *lab, int nin, const gv_val *in, int nout,
     return s;
 }
 
-static gv_status func_vjp(gv_lab *lab, const bool *has_g, const bool *want, gv_val *work,
-                          gv_func **out)
+static gv_status func_vjp(gv_lab *lab, const bool *has_g, const bool *want,
+                          gv_val *work, gv_func **out)
 {
     int nin = lab->nin, n = nin, m = 0;
     gv_val *in = work, *g_out = in + nin + lab->nout, *wrt = g_out + lab->nout,
@@ -70,7 +70,8 @@ static gv_status func_vjp(gv_lab *lab, const bool *has_g, const bool *want, gv_v
     return gv_lab_func(lab, n, in, m, g_wrt, out);
 }
 
-gv_status gv_func_vjp(const gv_func *f, const bool *has_g, const bool *want, gv_func **out)
+gv_status gv_func_vjp(const gv_func *f, const bool *has_g, const bool *want,
+                      gv_func **out)
 {
     gv_lab lab;
     GV_TRY(gv_lab_open(f, &lab));
@@ -101,7 +102,8 @@ static gv_status func_jvp(gv_lab *lab, const bool *has_d, bool primal, gv_val *w
         for (int o = 0; o < nout; o++) outs[k++] = lab->out[o];
     for (int o = 0; o < nout; o++) {
         if (!gv_lab_diff(lab, lab->out[o])) continue;
-        outs[k++] = d_out[o] != GV_NONE ? d_out[o] : gv_emit_zeros_like(lab->g, lab->out[o]);
+        outs[k++] =
+            d_out[o] != GV_NONE ? d_out[o] : gv_emit_zeros_like(lab->g, lab->out[o]);
     }
     GV_TRY(gv_graph_status(lab->g));
     return gv_lab_func(lab, n, in, k, outs, out);

@@ -43,7 +43,8 @@ static gv_status infer_scan(gv_infer *inf)
     int nc = (int)inf->attr[N_CARRY], nx = (int)inf->attr[N_X];
     int64_t steps = inf->attr[LENGTH];
     if (f->nin != inf->nin || f->nout < nc || steps < 0)
-        return gv_fail(GV_ERR_RUNTIME, "scan: body takes %d inputs, %d given", f->nin, inf->nin);
+        return gv_fail(GV_ERR_RUNTIME, "scan: body takes %d inputs, %d given", f->nin,
+                       inf->nin);
     char a[160], b[160];
     for (int i = 0; i < inf->nin; i++) {
         gv_type t = *gv_func_in_type(f, i);
@@ -63,7 +64,8 @@ static gv_status infer_scan(gv_infer *inf)
         inf->out[o] = *gv_func_out_type(f, o);
         if (o < nc) {
             if (!same_type(&inf->out[o], &inf->in[o]))
-                return gv_fail(GV_ERR_VALUE, "scan: carry %d goes in as %s and comes out as %s", o,
+                return gv_fail(GV_ERR_VALUE,
+                               "scan: carry %d goes in as %s and comes out as %s", o,
                                gv_type_format(&inf->in[o], a, sizeof a),
                                gv_type_format(&inf->out[o], b, sizeof b));
             size_t bytes;
@@ -88,7 +90,7 @@ static gv_status forward_scan(const gv_call *call)
     void **spare = out + call->nout;
     size_t *stride = (size_t *)(void *)(spare + call->nout);
     char *at = (char *)call->scratch +
-               ALIGN((size_t)(call->nin + 3 * call->nout) * sizeof(void *));
+        ALIGN((size_t)(call->nin + 3 * call->nout) * sizeof(void *));
     for (int i = 0; i < nc; i++) {
         size_t bytes;
         GV_TRY(gv_type_bytes(&call->in_type[i], &bytes));
@@ -126,10 +128,10 @@ struct back {
     const gv_node *node;
     int nc, nx, nk, ny;
     gv_lab lab;
-    bool *want;            /* per input of the body */
-    gv_val *gc, *gy;       /* cotangent placeholders in the lab (GV_NONE: not there) */
-    gv_val *grad;          /* per input of the body, in the lab */
-    gv_val *res;           /* residuals, in the lab */
+    bool *want;      /* per input of the body */
+    gv_val *gc, *gy; /* cotangent placeholders in the lab (GV_NONE: not there) */
+    gv_val *grad;    /* per input of the body, in the lab */
+    gv_val *res;     /* residuals, in the lab */
     int n_res;
     gv_val *list, *outs, *ins; /* room to assemble */
 };
@@ -151,12 +153,13 @@ static gv_status back_open(struct back *b, const gv_val *g_out)
     b->grad = gv_alloc(room * sizeof(gv_val));
     if (!b->want || !b->gc || !b->gy || !b->grad) return GV_ERR_MEMORY;
     for (int i = 0; i < b->nc; i++)
-        b->gc[i] = gv_lab_diff(&b->lab, b->lab.in[i]) ? gv_lab_cotangent(&b->lab, b->lab.in[i])
-                                                       : GV_NONE;
+        b->gc[i] = gv_lab_diff(&b->lab, b->lab.in[i])
+            ? gv_lab_cotangent(&b->lab, b->lab.in[i])
+            : GV_NONE;
     for (int i = 0; i < b->ny; i++)
         b->gy[i] = g_out[b->nc + i] != GV_NONE
-                       ? gv_lab_cotangent(&b->lab, b->lab.out[b->nc + i])
-                       : GV_NONE;
+            ? gv_lab_cotangent(&b->lab, b->lab.out[b->nc + i])
+            : GV_NONE;
     return gv_graph_status(b->lab.g);
 }
 
@@ -182,7 +185,8 @@ static gv_status back_differentiate(struct back *b, const gv_val *in, const gv_v
     gv_val *wrt = gv_alloc((size_t)(2 * nin + b->node->nout + 1) * sizeof *wrt);
     if (!wrt) return GV_ERR_MEMORY;
     gv_val *g_wrt = wrt + nin, *g_out = g_wrt + nin;
-    for (int o = 0; o < b->node->nout; o++) g_out[o] = o < b->nc ? b->gc[o] : b->gy[o - b->nc];
+    for (int o = 0; o < b->node->nout; o++)
+        g_out[o] = o < b->nc ? b->gc[o] : b->gy[o - b->nc];
     for (int i = 0; i < nin; i++) {
         if (i < b->nc) b->want[i] = b->gc[i] != GV_NONE;
         if (b->want[i]) wrt[m++] = in[i];
@@ -203,8 +207,8 @@ extern const gv_op gv_op_const;
 
 static bool cheap(const gv_node *n)
 {
-    return n->op == &gv_op_broadcast || n->op == &gv_op_reshape || n->op == &gv_op_cast ||
-           n->op == &gv_op_const;
+    return n->op == &gv_op_broadcast || n->op == &gv_op_reshape ||
+        n->op == &gv_op_cast || n->op == &gv_op_const;
 }
 
 /* Values of the forward body, depending on carry or x, that the cotangents use. */
@@ -285,8 +289,9 @@ static gv_status emit_rich(struct back *b, gv_val *first)
 
 /* Assemble and emit the backward scan. rebuilt: number of leading carries that hold the
  * rebuilt state (reversible), with their lab inputs and outputs. */
-static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in, int rebuilt,
-                               const gv_val *state_in, const gv_val *state_out, gv_val first_res)
+static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in,
+                               int rebuilt, const gv_val *state_in,
+                               const gv_val *state_out, gv_val first_res)
 {
     gv_graph *g = b->g;
     gv_lab *lab = &b->lab;
@@ -301,7 +306,8 @@ static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in
         if (b->gc[i] == GV_NONE) continue;
         b->ins[ni++] = b->gc[i];
         b->outs[no++] = b->grad[i];
-        b->list[nl++] = g_out[i] != GV_NONE ? g_out[i] : gv_emit_zeros_like(g, n->in[i]);
+        b->list[nl++] =
+            g_out[i] != GV_NONE ? g_out[i] : gv_emit_zeros_like(g, n->in[i]);
     }
     for (int i = n_dep; i < n->nin; i++) {
         if (!b->want[i]) continue;
@@ -371,7 +377,8 @@ static gv_status vjp_reversible(struct back *b, const gv_val *g_out, gv_val *g_i
     gv_val *in = v, *after = in + nin, *out = after + nin, *before = out + n->nout;
     gv_status s = GV_OK;
     memcpy(after, lab->in, (size_t)nin * sizeof *after);
-    for (int i = 0; i < b->nc; i++) after[i] = gv_graph_input(lab->g, gv_graph_type(lab->g, lab->in[i]));
+    for (int i = 0; i < b->nc; i++)
+        after[i] = gv_graph_input(lab->g, gv_graph_type(lab->g, lab->in[i]));
     s = gv_graph_status(lab->g);
     if (s == GV_OK) s = gv_func_inline(lab->g, n->func[1], after, before);
     memcpy(in, lab->in, (size_t)nin * sizeof *in);
@@ -387,20 +394,23 @@ static gv_status vjp_reversible(struct back *b, const gv_val *g_out, gv_val *g_i
     return s;
 }
 
-static gv_status vjp_scan(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status vjp_scan(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                          gv_val *g_in)
 {
     struct back b = { .g = g, .node = node };
     gv_status s = back_open(&b, g_out);
     for (int i = b.nc; s == GV_OK && i < node->nin; i++)
         b.want[i] = g_in[i] != GV_NONE && diff_type(gv_graph_type(g, node->in[i]));
     if (s == GV_OK)
-        s = node->attr[POLICY] == 2 ? vjp_reversible(&b, g_out, g_in) : vjp_store(&b, g_out, g_in);
+        s = node->attr[POLICY] == 2 ? vjp_reversible(&b, g_out, g_in)
+                                    : vjp_store(&b, g_out, g_in);
     back_close(&b);
     return s;
 }
 
 /* --- forward mode: carries (c, dc), xs (x, dx), captured (k, dk) --------------------- */
-static gv_status jvp_scan(gv_graph *g, const gv_node *node, const gv_val *d_in, gv_val *d_out)
+static gv_status jvp_scan(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                          gv_val *d_out)
 {
     int nin = node->nin, nout = node->nout, nc = (int)node->attr[N_CARRY],
         nx = (int)node->attr[N_X], n = 0, m = 0;
@@ -424,11 +434,13 @@ static gv_status jvp_scan(gv_graph *g, const gv_node *node, const gv_val *d_in, 
     int end[3] = { nc, nc + nx, nin }, count[3], k = 0;
     for (int part = 0, from = 0; s == GV_OK && part < 3; from = end[part++]) {
         int start = n;
-        for (int i = from; i < end[part]; i++) ins[n] = lab.in[i], list[n++] = node->in[i];
+        for (int i = from; i < end[part]; i++)
+            ins[n] = lab.in[i], list[n++] = node->in[i];
         for (int i = from; i < end[part]; i++) {
             if (k >= m || wrt[k] != lab.in[i]) continue;
             ins[n] = d[k++];
-            list[n++] = d_in[i] != GV_NONE ? d_in[i] : gv_emit_zeros_like(g, node->in[i]);
+            list[n++] =
+                d_in[i] != GV_NONE ? d_in[i] : gv_emit_zeros_like(g, node->in[i]);
         }
         count[part] = n - start;
     }
@@ -438,13 +450,16 @@ static gv_status jvp_scan(gv_graph *g, const gv_node *node, const gv_val *d_in, 
         for (int o = from; o < to; o++) outs[no++] = lab.out[o];
         for (int o = from; o < to; o++)
             if (gv_lab_diff(&lab, lab.out[o]))
-                outs[no++] = tan[o] != GV_NONE ? tan[o] : gv_emit_zeros_like(lab.g, lab.out[o]);
+                outs[no++] =
+                    tan[o] != GV_NONE ? tan[o] : gv_emit_zeros_like(lab.g, lab.out[o]);
     }
     if (s == GV_OK) s = gv_graph_status(lab.g);
     gv_func *f = NULL;
     if (s == GV_OK) s = gv_lab_func(&lab, n, ins, no, outs, &f);
     if (s == GV_OK) {
-        int64_t attr[N_ATTR] = { count[0], count[1], node->attr[LENGTH], node->attr[REVERSE], 0, 0 };
+        int64_t attr[N_ATTR] = {
+            count[0], count[1], node->attr[LENGTH], node->attr[REVERSE], 0, 0
+        };
         gv_val r = gv_emit_func(g, node->op, n, list, N_ATTR, attr, 1, &f);
         s = gv_graph_status(g);
         for (int part = 0; s == GV_OK && part < 2; part++) {
@@ -470,8 +485,8 @@ static gv_val swap_lead(gv_graph *g, gv_val v)
     return gv_emit(g, &gv_op_transpose, 1, &v, 1 + ndim, attr);
 }
 
-static gv_status batch_scan(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
-                            const bool *batched, gv_val *out)
+static gv_status batch_scan(gv_graph *g, const gv_node *node, int64_t n,
+                            const gv_val *in, const bool *batched, gv_val *out)
 {
     int nin = node->nin, nout = node->nout, nc = (int)node->attr[N_CARRY],
         nx = (int)node->attr[N_X];
@@ -493,12 +508,15 @@ static gv_status batch_scan(gv_graph *g, const gv_node *node, int64_t n, const g
     }
     if (s == GV_OK && node->nfunc > 1) {
         bool *flag = gv_alloc((size_t)nc + 1);
-        if (!flag) s = GV_ERR_MEMORY;
-        else memcpy(flag, b_in, (size_t)nc);
+        if (!flag)
+            s = GV_ERR_MEMORY;
+        else
+            memcpy(flag, b_in, (size_t)nc);
         if (s == GV_OK) s = gv_func_batch(node->func[1], n, b_in, flag, &f[1]);
         for (int i = 0; s == GV_OK && i < nc; i++)
             if (flag[i] != b_in[i])
-                s = gv_fail(GV_ERR_VALUE, "scan: the inverse mixes batched and other carries");
+                s = gv_fail(GV_ERR_VALUE,
+                            "scan: the inverse mixes batched and other carries");
         gv_free(flag);
     }
     for (int i = 0; s == GV_OK && i < nin; i++) {
@@ -507,11 +525,14 @@ static gv_status batch_scan(gv_graph *g, const gv_node *node, int64_t n, const g
         if (i >= nc && i < nc + nx && batched[i]) list[i] = swap_lead(g, in[i]);
     }
     if (s == GV_OK) {
-        gv_val v = gv_emit_func(g, node->op, nin, list, node->nattr, node->attr, node->nfunc, f);
+        gv_val v = gv_emit_func(g, node->op, nin, list, node->nattr, node->attr,
+                                node->nfunc, f);
         for (int o = 0; o < nout; o++) {
             out[o] = v == GV_NONE ? v : v + o;
-            if (!b_out[o]) out[o] = gv_emit_lead(g, out[o], n);
-            else if (o >= nc) out[o] = swap_lead(g, out[o]);
+            if (!b_out[o])
+                out[o] = gv_emit_lead(g, out[o], n);
+            else if (o >= nc)
+                out[o] = swap_lead(g, out[o]);
         }
         s = gv_graph_status(g);
     }

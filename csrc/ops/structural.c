@@ -21,14 +21,16 @@ static gv_status never(const gv_call *call)
     return gv_fail(GV_ERR_RUNTIME, "%s is not executed", call->op->name);
 }
 
-static gv_status vjp_alias(gv_graph *g, const gv_node *node, const gv_val *g_out, gv_val *g_in)
+static gv_status vjp_alias(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                           gv_val *g_in)
 {
     (void)g, (void)node;
     g_in[0] = g_out[0];
     return GV_OK;
 }
 
-static gv_status jvp_alias(gv_graph *g, const gv_node *node, const gv_val *d_in, gv_val *d_out)
+static gv_status jvp_alias(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                           gv_val *d_out)
 {
     (void)g, (void)node;
     d_out[0] = d_in[0];

@@ -17,8 +17,9 @@ int gv_py_arrays_init(void)
 
 static int npy_type(gv_dtype d)
 {
-    static const int types[] = { NPY_BOOL,   NPY_INT32,     NPY_INT64, NPY_FLOAT32, NPY_FLOAT64,
-                                 NPY_COMPLEX64, NPY_COMPLEX128, NPY_INT32, NPY_INT64 };
+    static const int types[] = { NPY_BOOL,       NPY_INT32,   NPY_INT64,
+                                 NPY_FLOAT32,    NPY_FLOAT64, NPY_COMPLEX64,
+                                 NPY_COMPLEX128, NPY_INT32,   NPY_INT64 };
     return types[d];
 }
 
@@ -65,7 +66,8 @@ int gv_py_type(PyObject *dtype, PyObject *shape, gv_type *type)
     if (!seq) return 0;
     Py_ssize_t n = PySequence_Fast_GET_SIZE(seq);
     if (n > GV_MAX_DIM) {
-        PyErr_Format(PyExc_ValueError, "%zd axes; at most %d are supported", n, GV_MAX_DIM);
+        PyErr_Format(PyExc_ValueError, "%zd axes; at most %d are supported", n,
+                     GV_MAX_DIM);
         Py_DECREF(seq);
         return 0;
     }
@@ -87,8 +89,10 @@ PyObject *gv_py_shape(const gv_shape *shape)
     PyObject *t = PyTuple_New(shape->ndim);
     for (int i = 0; t && i < shape->ndim; i++) {
         PyObject *d = PyLong_FromLongLong(shape->dim[i]);
-        if (!d) Py_CLEAR(t);
-        else PyTuple_SET_ITEM(t, i, d);
+        if (!d)
+            Py_CLEAR(t);
+        else
+            PyTuple_SET_ITEM(t, i, d);
     }
     return t;
 }
@@ -109,7 +113,8 @@ const void *gv_py_array_fast(PyObject *object, const gv_type *type)
 {
     if (!PyArray_CheckExact(object)) return NULL;
     PyArrayObject *a = (PyArrayObject *)object;
-    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) || !PyArray_ISNOTSWAPPED(a))
+    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a) ||
+        !PyArray_ISNOTSWAPPED(a))
         return NULL;
     return fits(a, type) ? PyArray_DATA(a) : NULL;
 }
@@ -137,7 +142,8 @@ PyObject *gv_py_array_in(PyObject *object, const gv_type *type, const char *what
     char want[160];
     PyErr_Format(PyExc_TypeError, "%s: %R of shape %S given, %s wanted", what,
                  (PyObject *)PyArray_DESCR((PyArrayObject *)a),
-                 PyObject_GetAttrString(a, "shape"), gv_type_format(type, want, sizeof want));
+                 PyObject_GetAttrString(a, "shape"),
+                 gv_type_format(type, want, sizeof want));
     Py_DECREF(a);
     return NULL;
 }
@@ -150,17 +156,19 @@ PyObject *gv_py_array_any(PyObject *object, gv_type *type)
     if (!a) return NULL;
     PyArrayObject *x = (PyArrayObject *)a;
     memset(type, 0, sizeof *type);
-    if (!from_npy(PyArray_TYPE(x), (int)PyDataType_ELSIZE(PyArray_DESCR(x)), &type->dtype)) {
-        PyErr_Format(PyExc_TypeError,
-                     "dtype %S is not supported: use bool, int32, int64, float32, float64, "
-                     "complex64 or complex128",
-                     (PyObject *)PyArray_DESCR(x));
+    if (!from_npy(PyArray_TYPE(x), (int)PyDataType_ELSIZE(PyArray_DESCR(x)),
+                  &type->dtype)) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "dtype %S is not supported: use bool, int32, int64, float32, float64, "
+            "complex64 or complex128",
+            (PyObject *)PyArray_DESCR(x));
         Py_DECREF(a);
         return NULL;
     }
     if (PyArray_NDIM(x) > GV_MAX_DIM) {
-        PyErr_Format(PyExc_ValueError, "%d axes; at most %d are supported", PyArray_NDIM(x),
-                     GV_MAX_DIM);
+        PyErr_Format(PyExc_ValueError, "%d axes; at most %d are supported",
+                     PyArray_NDIM(x), GV_MAX_DIM);
         Py_DECREF(a);
         return NULL;
     }
@@ -204,9 +212,11 @@ PyObject *gv_py_array_on(const gv_type *type, void *data, PyObject *owner)
 {
     npy_intp dims[GV_MAX_DIM];
     for (int i = 0; i < type->shape.ndim; i++) dims[i] = (npy_intp)type->shape.dim[i];
-    PyObject *a = PyArray_New(&PyArray_Type, type->shape.ndim, dims, npy_type(type->dtype), NULL,
-                              data, 0, NPY_ARRAY_CARRAY, NULL);
-    if (a && PyArray_SetBaseObject((PyArrayObject *)a, Py_NewRef(owner)) < 0) Py_CLEAR(a);
+    PyObject *a =
+        PyArray_New(&PyArray_Type, type->shape.ndim, dims, npy_type(type->dtype), NULL,
+                    data, 0, NPY_ARRAY_CARRAY, NULL);
+    if (a && PyArray_SetBaseObject((PyArrayObject *)a, Py_NewRef(owner)) < 0)
+        Py_CLEAR(a);
     return a;
 }
 
@@ -239,4 +249,7 @@ PyObject *gv_py_array_copy(const gv_type *type, const void *data)
     return a;
 }
 
-PyObject *gv_py_scalar(PyObject *array) { return PyArray_Return((PyArrayObject *)array); }
+PyObject *gv_py_scalar(PyObject *array)
+{
+    return PyArray_Return((PyArrayObject *)array);
+}

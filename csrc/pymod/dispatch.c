@@ -26,8 +26,7 @@ typedef struct {
 } entry;
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *miss;
+    PyObject_HEAD PyObject *miss;
     entry **entries;
     int n, cap;
     vectorcallfunc call;
@@ -65,7 +64,8 @@ static bool match(const entry *e, PyObject *const *args, Py_ssize_t n, const voi
         const arg_spec *a = &e->arg[i];
         if (a->kind == ARG_ARRAY) {
             const void *data = gv_py_array_fast(args[i], &a->type);
-            if (!data && gv_py_scalar_fast(args[i], &a->type, &numbers[i])) data = &numbers[i];
+            if (!data && gv_py_scalar_fast(args[i], &a->type, &numbers[i]))
+                data = &numbers[i];
             if (!data) return false;
             in[k++] = data;
         } else if (a->kind == ARG_FLOAT) {
@@ -96,8 +96,10 @@ static PyObject *finish(const entry *e, PyObject *list)
     PyObject *t = PyTuple_New(n);
     for (Py_ssize_t i = 0; t && i < n; i++) {
         PyObject *a = gv_py_scalar(Py_NewRef(PyList_GET_ITEM(list, i)));
-        if (!a) Py_CLEAR(t);
-        else PyTuple_SET_ITEM(t, i, a);
+        if (!a)
+            Py_CLEAR(t);
+        else
+            PyTuple_SET_ITEM(t, i, a);
     }
     Py_DECREF(list);
     return t;
@@ -114,7 +116,8 @@ static PyObject *dispatch_call(PyObject *self, PyObject *const *args, size_t nar
         for (int i = 0; i < d->n; i++) {
             entry *e = d->entries[i];
             if (!match(e, args, n, few, numbers)) continue;
-            Py_ssize_t hidden = PyTuple_GET_SIZE(e->hidden), visible = e->p->nin - hidden;
+            Py_ssize_t hidden = PyTuple_GET_SIZE(e->hidden),
+                       visible = e->p->nin - hidden;
             if (e->p->nin > 2 * MAX_ARGS) {
                 in = gv_alloc((size_t)e->p->nin * sizeof *in);
                 if (!in) return gv_py_raise(GV_ERR_MEMORY);
@@ -168,7 +171,8 @@ static int read_entry(entry *e, PyObject *template, PyObject *program, PyObject 
     if (!seq) return -1;
     e->hidden = seq;
     if (visible + PyTuple_GET_SIZE(seq) != e->p->nin) {
-        PyErr_Format(PyExc_ValueError, "%d arguments and %zd hidden arrays for a program of %d inputs",
+        PyErr_Format(PyExc_ValueError,
+                     "%d arguments and %zd hidden arrays for a program of %d inputs",
                      visible, PyTuple_GET_SIZE(seq), e->p->nin);
         return -1;
     }
@@ -178,8 +182,10 @@ static int read_entry(entry *e, PyObject *template, PyObject *program, PyObject 
             return -1;
         }
     if (PyUnicode_Check(out)) {
-        if (PyUnicode_CompareWithASCIIString(out, "single") == 0) e->finish = NULL;
-        else e->finish = Py_NewRef(Py_None);
+        if (PyUnicode_CompareWithASCIIString(out, "single") == 0)
+            e->finish = NULL;
+        else
+            e->finish = Py_NewRef(Py_None);
     } else {
         e->finish = Py_NewRef(out);
     }
@@ -190,8 +196,8 @@ static PyObject *dispatch_add(PyObject *self, PyObject *args)
 {
     PyDispatch *d = (PyDispatch *)self;
     PyObject *template, *program, *hidden, *out;
-    if (!PyArg_ParseTuple(args, "O!O!OO", &PyTuple_Type, &template, gv_py_program_type, &program,
-                          &hidden, &out))
+    if (!PyArg_ParseTuple(args, "O!O!OO", &PyTuple_Type, &template, gv_py_program_type,
+                          &program, &hidden, &out))
         return NULL;
     if (d->n == d->cap) {
         int cap = d->cap ? 2 * d->cap : 4;
@@ -276,7 +282,8 @@ static PyType_Slot dispatch_slots[] = {
     { Py_tp_call, PyVectorcall_Call },
     { Py_tp_methods, dispatch_methods },
     { Py_tp_members, dispatch_members },
-    { Py_tp_doc, "Dispatch(miss): calls the program that fits the arguments, else miss." },
+    { Py_tp_doc,
+      "Dispatch(miss): calls the program that fits the arguments, else miss." },
     { 0, NULL },
 };
 
@@ -284,7 +291,7 @@ static PyType_Spec dispatch_spec = {
     .name = "gradiverse._core.Dispatch",
     .basicsize = sizeof(PyDispatch),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-             Py_TPFLAGS_BASETYPE,
+        Py_TPFLAGS_BASETYPE,
     .slots = dispatch_slots,
 };
 

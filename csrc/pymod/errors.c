@@ -12,7 +12,8 @@ int gv_py_errors_init(PyObject *module)
     if (!base) return -1;
     linalg_error = PyErr_NewExceptionWithDoc(
         "gradiverse._core.LinAlgError",
-        "A matrix that is not positive definite, singular, or a decomposition that did not "
+        "A matrix that is not positive definite, singular, or a decomposition that did "
+        "not "
         "converge; the message names the pivot and the matrix of the batch.",
         base, NULL);
     Py_DECREF(base);

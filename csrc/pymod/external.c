@@ -23,7 +23,7 @@ static bool has_vjp(int64_t id)
 {
     PyGILState_STATE state = PyGILState_Ensure();
     bool has = id >= 0 && id < PyList_GET_SIZE(registry) &&
-               PyTuple_GET_ITEM(PyList_GET_ITEM(registry, id), 1) != Py_None;
+        PyTuple_GET_ITEM(PyList_GET_ITEM(registry, id), 1) != Py_None;
     PyGILState_Release(state);
     return has;
 }
@@ -33,8 +33,10 @@ static PyObject *arrays(const gv_call *call, int from, int to)
     PyObject *list = PyList_New(to - from);
     for (int i = from; list && i < to; i++) {
         PyObject *a = gv_py_array_copy(&call->in_type[i], call->in[i]);
-        if (!a) Py_CLEAR(list);
-        else PyList_SET_ITEM(list, i - from, a);
+        if (!a)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i - from, a);
     }
     return list;
 }
@@ -78,8 +80,10 @@ static gv_status store(const gv_call *call, PyObject *result)
         PyObject *a = gv_py_array_in(PyTuple_GET_ITEM(seq, o), &call->out_type[o],
                                      "gv.external: result");
         size_t bytes = 0;
-        if (!a) s = GV_ERR_PYTHON;
-        else s = gv_type_bytes(&call->out_type[o], &bytes);
+        if (!a)
+            s = GV_ERR_PYTHON;
+        else
+            s = gv_type_bytes(&call->out_type[o], &bytes);
         if (s == GV_OK && bytes) memcpy(call->out[o], gv_py_array_data(a), bytes);
         Py_XDECREF(a);
     }

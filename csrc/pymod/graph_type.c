@@ -44,8 +44,10 @@ static PyObject *list_of(const gv_val *v, int n)
     PyObject *list = PyList_New(n);
     for (int i = 0; list && i < n; i++) {
         PyObject *x = PyLong_FromLong(v[i]);
-        if (!x) Py_CLEAR(list);
-        else PyList_SET_ITEM(list, i, x);
+        if (!x)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, x);
     }
     return list;
 }
@@ -133,7 +135,8 @@ static PyObject *graph_op(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
     gv_graph *g = ((PyGraph *)self)->g;
     if (n < 2 || n > 4 || !PyTuple_Check(args[1]))
-        return PyErr_Format(PyExc_TypeError, "op(name, ins: tuple, attrs=(), funcs=())");
+        return PyErr_Format(PyExc_TypeError,
+                            "op(name, ins: tuple, attrs=(), funcs=())");
     const char *name = PyUnicode_AsUTF8(args[0]);
     if (!name) return NULL;
     const gv_op *op = gv_op_find(name);
@@ -142,7 +145,8 @@ static PyObject *graph_op(PyObject *self, PyObject *const *args, Py_ssize_t n)
     gv_val few[8], *in = few;
     int64_t few_attr[32], *attr = few_attr;
     gv_func *func[4];
-    if (nin > 8 && !(in = gv_alloc((size_t)nin * sizeof *in))) return gv_py_raise(GV_ERR_MEMORY);
+    if (nin > 8 && !(in = gv_alloc((size_t)nin * sizeof *in)))
+        return gv_py_raise(GV_ERR_MEMORY);
     PyObject *result = NULL;
     for (int i = 0; i < nin; i++) {
         in[i] = (gv_val)PyLong_AsLong(PyTuple_GET_ITEM(args[1], i));
@@ -244,7 +248,8 @@ static PyObject *graph_vjp(PyObject *self, PyObject *args)
         read_vals(g, c, &wrt, false)) {
         gv_val *r = gv_alloc(((size_t)wrt.n + 1) * sizeof *r);
         if (out.n != g_out.n) {
-            PyErr_SetString(PyExc_ValueError, "vjp: one cotangent per output is wanted");
+            PyErr_SetString(PyExc_ValueError,
+                            "vjp: one cotangent per output is wanted");
         } else if (!r) {
             gv_py_raise(GV_ERR_MEMORY);
         } else {
@@ -292,13 +297,16 @@ static PyObject *graph_batch(PyObject *self, PyObject *args)
         gv_val *r = gv_alloc(((size_t)out.n + 1) * sizeof *r);
         bool *flag = gv_alloc((size_t)out.n + 1);
         if (in.n != with.n || n < 0) {
-            PyErr_SetString(PyExc_ValueError, "batch: one batched value per placeholder");
+            PyErr_SetString(PyExc_ValueError,
+                            "batch: one batched value per placeholder");
         } else if (!r || !flag) {
             gv_py_raise(GV_ERR_MEMORY);
         } else {
-            gv_status s = gv_graph_batch(g, out.n, out.v, in.n, in.v, with.v, n, r, flag);
-            result = s == GV_OK ? Py_BuildValue("(NN)", list_of(r, out.n), flag_list(flag, out.n))
-                                : fail_graph(g, s);
+            gv_status s =
+                gv_graph_batch(g, out.n, out.v, in.n, in.v, with.v, n, r, flag);
+            result = s == GV_OK
+                ? Py_BuildValue("(NN)", list_of(r, out.n), flag_list(flag, out.n))
+                : fail_graph(g, s);
         }
         gv_free(r), gv_free(flag);
     }
@@ -316,7 +324,8 @@ static PyObject *graph_substitute(PyObject *self, PyObject *args)
         read_vals(g, c, &with, false)) {
         gv_val *r = gv_alloc(((size_t)out.n + 1) * sizeof *r);
         if (in.n != with.n) {
-            PyErr_SetString(PyExc_ValueError, "substitute: olds and news differ in number");
+            PyErr_SetString(PyExc_ValueError,
+                            "substitute: olds and news differ in number");
         } else if (!r) {
             gv_py_raise(GV_ERR_MEMORY);
         } else {
@@ -372,7 +381,8 @@ static PyObject *graph_know(PyObject *self, PyObject *list)
 
 /* Values met on the way up from outs, known ones not passed: their list, and a flag for
  * each value of the graph. Cost: the part of the graph that is visited. */
-static bool *sweep_up(const PyGraph *p, const vals *out, bool stop, gv_val **met, int *n_met)
+static bool *sweep_up(const PyGraph *p, const vals *out, bool stop, gv_val **met,
+                      int *n_met)
 {
     const gv_graph *g = p->g;
     bool *seen = gv_alloc_zero((size_t)g->n_val + 1);
@@ -457,15 +467,19 @@ static PyObject *graph_func(PyObject *self, PyObject *args, PyObject *kwargs)
     gv_graph *g = ((PyGraph *)self)->g;
     PyObject *a, *b, *c = NULL, *result = NULL;
     vals in = { 0 }, out = { 0 }, given = { 0 };
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O", names, &a, &b, &c)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O", names, &a, &b, &c))
+        return NULL;
     if (read_vals(g, a, &in, false) && read_vals(g, b, &out, false) &&
         (!c || c == Py_None || read_vals(g, c, &given, false))) {
         gv_func *f = NULL;
         gv_val *captured = NULL;
         int n = 0;
-        gv_status s = gv_func_close(g, in.n, in.v, out.n, out.v, given.n, given.v, &f, &n, &captured);
-        if (s == GV_OK) result = Py_BuildValue("(NN)", func_new(f), list_of(captured, n));
-        else gv_py_raise(s);
+        gv_status s = gv_func_close(g, in.n, in.v, out.n, out.v, given.n, given.v, &f,
+                                    &n, &captured);
+        if (s == GV_OK)
+            result = Py_BuildValue("(NN)", func_new(f), list_of(captured, n));
+        else
+            gv_py_raise(s);
         gv_free(captured);
     }
     gv_free(in.v), gv_free(out.v), gv_free(given.v);
@@ -482,7 +496,8 @@ static PyObject *graph_inline(PyObject *self, PyObject *args)
     if (!read_vals(g, list, &in, false)) return NULL;
     gv_val *out = gv_alloc(((size_t)f->nout + 1) * sizeof *out);
     if (in.n != f->nin) {
-        PyErr_Format(PyExc_ValueError, "%d values for a function of %d inputs", in.n, f->nin);
+        PyErr_Format(PyExc_ValueError, "%d values for a function of %d inputs", in.n,
+                     f->nin);
     } else if (!out) {
         gv_py_raise(GV_ERR_MEMORY);
     } else {
@@ -510,7 +525,8 @@ static PyObject *graph_program(PyObject *self, PyObject *args)
 }
 
 static PyMethodDef graph_methods[] = {
-    { "input", (PyCFunction)(void (*)(void))graph_input, METH_FASTCALL, "input(dtype, shape) -> value" },
+    { "input", (PyCFunction)(void (*)(void))graph_input, METH_FASTCALL,
+      "input(dtype, shape) -> value" },
     { "const", graph_const, METH_O, "const(array) -> value; the array is copied" },
     { "op", (PyCFunction)(void (*)(void))graph_op, METH_FASTCALL,
       "op(name, ins, attrs=(), funcs=()) -> first output" },
@@ -518,15 +534,19 @@ static PyMethodDef graph_methods[] = {
     { "nout", graph_nout, METH_O, "nout(value) -> outputs of its node" },
     { "node", graph_node, METH_O, "node(value) -> (op, ins, attrs, line)" },
     { "set_line", graph_set_line, METH_O, "set_line(text or None)" },
-    { "vjp", graph_vjp, METH_VARARGS, "vjp(outs, g_outs, wrt) -> cotangents (-1: zero)" },
+    { "vjp", graph_vjp, METH_VARARGS,
+      "vjp(outs, g_outs, wrt) -> cotangents (-1: zero)" },
     { "jvp", graph_jvp, METH_VARARGS, "jvp(outs, wrt, d_wrt) -> tangents (-1: zero)" },
-    { "batch", graph_batch, METH_VARARGS, "batch(outs, placeholders, batched, n) -> (values, flags)" },
-    { "substitute", graph_substitute, METH_VARARGS, "substitute(outs, olds, news) -> values" },
+    { "batch", graph_batch, METH_VARARGS,
+      "batch(outs, placeholders, batched, n) -> (values, flags)" },
+    { "substitute", graph_substitute, METH_VARARGS,
+      "substitute(outs, olds, news) -> values" },
     { "depends", graph_depends, METH_VARARGS, "depends(outs, on) -> flags" },
     { "know", graph_know, METH_O, "know(values): their arrays are at hand" },
     { "needed", graph_needed, METH_VARARGS,
       "needed(outs, values, stop=False) -> flags: outs depend on it" },
-    { "frontier", graph_frontier, METH_O, "frontier(outs) -> known values to start from" },
+    { "frontier", graph_frontier, METH_O,
+      "frontier(outs) -> known values to start from" },
     { "func", (PyCFunction)(void (*)(void))graph_func, METH_VARARGS | METH_KEYWORDS,
       "func(inputs, outs, captured=None) -> (Func, captured)" },
     { "inline", graph_inline, METH_VARARGS, "inline(func, ins) -> values" },
@@ -575,9 +595,12 @@ static PyObject *func_types(PyObject *self, void *outputs)
     int n = outputs ? f->nout : f->nin;
     PyObject *list = PyList_New(n);
     for (int i = 0; list && i < n; i++) {
-        PyObject *t = type_tuple(outputs ? gv_func_out_type(f, i) : gv_func_in_type(f, i));
-        if (!t) Py_CLEAR(list);
-        else PyList_SET_ITEM(list, i, t);
+        PyObject *t =
+            type_tuple(outputs ? gv_func_out_type(f, i) : gv_func_in_type(f, i));
+        if (!t)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, t);
     }
     return list;
 }
@@ -614,7 +637,8 @@ static PyType_Spec func_spec = {
 int gv_py_graph_init(PyObject *module)
 {
     gv_py_func_type = (PyTypeObject *)PyType_FromSpec(&func_spec);
-    if (!gv_py_func_type || PyModule_AddObjectRef(module, "Func", (PyObject *)gv_py_func_type) < 0)
+    if (!gv_py_func_type ||
+        PyModule_AddObjectRef(module, "Func", (PyObject *)gv_py_func_type) < 0)
         return -1;
     PyObject *type = PyType_FromSpec(&graph_spec);
     if (!type) return -1;

@@ -12,7 +12,8 @@ static PyObject *set_threads(PyObject *self, PyObject *arg)
     long n = PyLong_AsLong(arg);
     if (n == -1 && PyErr_Occurred()) return NULL;
     if (n < 1 || n > 1024)
-        return PyErr_Format(PyExc_ValueError, "set_threads: %ld threads; give 1 to 1024", n);
+        return PyErr_Format(PyExc_ValueError,
+                            "set_threads: %ld threads; give 1 to 1024", n);
     gv_threads_set((int)n);
     Py_RETURN_NONE;
 }
@@ -47,12 +48,12 @@ static PyObject *flag_names(unsigned flags)
     static const struct {
         unsigned bit;
         const char *name;
-    } names[] = { { GV_LINEAR, "LINEAR" },     { GV_BILINEAR, "BILINEAR" },
-                  { GV_NODIFF, "NODIFF" },     { GV_ELEMENTWISE, "ELEMENTWISE" },
-                  { GV_INPLACE, "INPLACE" },   { GV_DESTROYS, "DESTROYS" },
-                  { GV_RANDOM, "RANDOM" },     { GV_CHEAP, "CHEAP" },
-                  { GV_NONDET, "NONDET" },     { GV_VIEW, "VIEW" },
-                  { GV_UNIQUE, "UNIQUE" },     { GV_STATEFUL, "STATEFUL" } };
+    } names[] = { { GV_LINEAR, "LINEAR" },   { GV_BILINEAR, "BILINEAR" },
+                  { GV_NODIFF, "NODIFF" },   { GV_ELEMENTWISE, "ELEMENTWISE" },
+                  { GV_INPLACE, "INPLACE" }, { GV_DESTROYS, "DESTROYS" },
+                  { GV_RANDOM, "RANDOM" },   { GV_CHEAP, "CHEAP" },
+                  { GV_NONDET, "NONDET" },   { GV_VIEW, "VIEW" },
+                  { GV_UNIQUE, "UNIQUE" },   { GV_STATEFUL, "STATEFUL" } };
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < sizeof names / sizeof *names; i++) {
         if (!(flags & names[i].bit)) continue;
@@ -71,12 +72,14 @@ static PyObject *ops(PyObject *self, PyObject *ignored)
         const gv_op *op = gv_op_table[i];
         PyObject *d = Py_BuildValue(
             "{s:s,s:s,s:s,s:s,s:s,s:N,s:O,s:O,s:O,s:i}", "name", op->name, "signature",
-            op->signature, "doc", op->doc, "attrs", op->attrs ? op->attrs : "", "samples",
-            op->samples ? op->samples : "", "flags", flag_names(op->flags), "vjp",
-            op->vjp ? Py_True : Py_False, "jvp", op->jvp ? Py_True : Py_False, "batch",
-            op->batch ? Py_True : Py_False, "nin", op->nin);
-        if (!d) Py_CLEAR(list);
-        else PyList_SET_ITEM(list, i, d);
+            op->signature, "doc", op->doc, "attrs", op->attrs ? op->attrs : "",
+            "samples", op->samples ? op->samples : "", "flags", flag_names(op->flags),
+            "vjp", op->vjp ? Py_True : Py_False, "jvp", op->jvp ? Py_True : Py_False,
+            "batch", op->batch ? Py_True : Py_False, "nin", op->nin);
+        if (!d)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, d);
     }
     return list;
 }
@@ -87,7 +90,8 @@ static PyObject *alloc_stats(PyObject *self, PyObject *ignored)
     gv_alloc_stats s = gv_alloc_get_stats();
     return Py_BuildValue("{s:L,s:L,s:L,s:L}", "live_blocks", (long long)s.live_blocks,
                          "live_bytes", (long long)s.live_bytes, "peak_bytes",
-                         (long long)s.peak_bytes, "total_blocks", (long long)s.total_blocks);
+                         (long long)s.peak_bytes, "total_blocks",
+                         (long long)s.total_blocks);
 }
 
 static PyObject *alloc_reset_peak(PyObject *self, PyObject *ignored)
@@ -137,10 +141,11 @@ static PyObject *plan_cache_clear(PyObject *self, PyObject *ignored)
 static PyObject *config(PyObject *self, PyObject *ignored)
 {
     (void)self, (void)ignored;
-    return Py_BuildValue("{s:s,s:s,s:O,s:s,s:s,s:i}", "blas_core", gv_blas_core(), "blas_config",
-                         gv_blas_config(), "blas_core_is_sane",
-                         gv_blas_core_is_sane() ? Py_True : Py_False, "fftw", gv_fft_version(),
-                         "simd", gv_simd_name(gv_simd_level()), "threads", gv_threads_get());
+    return Py_BuildValue("{s:s,s:s,s:O,s:s,s:s,s:i}", "blas_core", gv_blas_core(),
+                         "blas_config", gv_blas_config(), "blas_core_is_sane",
+                         gv_blas_core_is_sane() ? Py_True : Py_False, "fftw",
+                         gv_fft_version(), "simd", gv_simd_name(gv_simd_level()),
+                         "threads", gv_threads_get());
 }
 
 static PyObject *fft_count(PyObject *self, PyObject *ignored)
@@ -160,7 +165,8 @@ static PyMethodDef methods[] = {
     { "alloc_fail_after", alloc_fail_after, METH_O,
       "alloc_fail_after(n): let the n-th allocation fail (tests)" },
     { "set_debug", set_debug, METH_O, "set_debug(on) -> before" },
-    { "set_poison", set_poison, METH_O, "set_poison(on) -> before: NaN in the arena (tests)" },
+    { "set_poison", set_poison, METH_O,
+      "set_poison(on) -> before: NaN in the arena (tests)" },
     { "plan_cache_clear", plan_cache_clear, METH_NOARGS, "plan_cache_clear()" },
     { "config", config, METH_NOARGS, "config() -> dict" },
     { "fft_count", fft_count, METH_NOARGS, "fft_count() -> FFTs executed so far" },
@@ -171,9 +177,9 @@ static PyMethodDef methods[] = {
 
 static int exec_module(PyObject *module)
 {
-    if (gv_py_arrays_init() < 0 || gv_py_errors_init(module) < 0 || gv_py_graph_init(module) < 0 ||
-        gv_py_program_init(module) < 0 || gv_py_dispatch_init(module) < 0 ||
-        gv_py_external_init() < 0)
+    if (gv_py_arrays_init() < 0 || gv_py_errors_init(module) < 0 ||
+        gv_py_graph_init(module) < 0 || gv_py_program_init(module) < 0 ||
+        gv_py_dispatch_init(module) < 0 || gv_py_external_init() < 0)
         return -1;
     gv_blas_setup();
     gv_poll_hook = gv_py_poll;

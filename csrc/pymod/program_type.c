@@ -46,8 +46,8 @@ PyObject *gv_py_run(gv_program *p, const void **in)
     if (p->slab && !owner) Py_CLEAR(list);
     for (int i = 0; list && i < p->nout; i++) {
         PyObject *a = p->slab_at[i] < 0
-                          ? gv_py_array_out(&p->out_type[i])
-                          : gv_py_array_on(&p->out_type[i], (char *)slab + p->slab_at[i], owner);
+            ? gv_py_array_out(&p->out_type[i])
+            : gv_py_array_on(&p->out_type[i], (char *)slab + p->slab_at[i], owner);
         if (!a) {
             Py_CLEAR(list);
             break;
@@ -85,14 +85,16 @@ static PyObject *program_run(PyObject *self, PyObject *arrays)
         Py_DECREF(seq);
         return NULL;
     }
-    PyObject *result = NULL, **held = gv_alloc_zero(((size_t)p->nin + 1) * sizeof *held);
+    PyObject *result = NULL,
+             **held = gv_alloc_zero(((size_t)p->nin + 1) * sizeof *held);
     const void **in = gv_alloc(((size_t)p->nin + 1) * sizeof *in);
     bool ok = held && in;
     if (!ok) gv_py_raise(GV_ERR_MEMORY);
     for (int i = 0; ok && i < p->nin; i++) {
         char what[32];
         PyOS_snprintf(what, sizeof what, "input %d", i);
-        held[i] = gv_py_array_in(PySequence_Fast_GET_ITEM(seq, i), &p->in_type[i], what);
+        held[i] =
+            gv_py_array_in(PySequence_Fast_GET_ITEM(seq, i), &p->in_type[i], what);
         ok = held[i] != NULL;
         if (ok) in[i] = gv_py_array_data(held[i]);
     }
@@ -143,8 +145,10 @@ static PyObject *get_ops(PyObject *self, void *closure)
     for (int i = 0; list && i < p->n_instr; i++) {
         const gv_instr *in = &p->instr[i];
         int bad = 0;
-        if (in->kind == GV_RUN_COPY) bad = add_name(list, "copy");
-        else if (in->kind == GV_RUN_OP) bad = add_name(list, in->node->op->name);
+        if (in->kind == GV_RUN_COPY)
+            bad = add_name(list, "copy");
+        else if (in->kind == GV_RUN_OP)
+            bad = add_name(list, in->node->op->name);
         else
             for (int k = 0; !bad && k < in->fused->n_step; k++)
                 bad = add_name(list, in->fused->step[k].node->op->name);
@@ -169,7 +173,8 @@ static PyGetSetDef program_getset[] = {
     { "peak_bytes", get_peak, NULL, "bytes of arena and results", NULL },
     { "arena_bytes", get_arena, NULL, "bytes of the arena", NULL },
     { "ops", get_ops, NULL, "names of the operators in the order they run", NULL },
-    { "passes", get_passes, NULL, "number of instructions (a fused pass is one)", NULL },
+    { "passes", get_passes, NULL, "number of instructions (a fused pass is one)",
+      NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 

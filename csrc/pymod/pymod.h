@@ -42,20 +42,17 @@ bool gv_py_scalar_fast(PyObject *object, const gv_type *type, void *value);
 
 /* --- types ------------------------------------------------------------------------ */
 typedef struct {
-    PyObject_HEAD
-    gv_graph *g;
+    PyObject_HEAD gv_graph *g;
     bool *known; /* per value: its array is at hand, sweeps stop here */
     int cap_known;
 } PyGraph;
 
 typedef struct {
-    PyObject_HEAD
-    gv_func *f;
+    PyObject_HEAD gv_func *f;
 } PyFunc;
 
 typedef struct {
-    PyObject_HEAD
-    gv_program *p;
+    PyObject_HEAD gv_program *p;
 } PyProgram;
 
 int gv_py_graph_init(PyObject *module);

@@ -7,8 +7,8 @@
 #include "graph/program.h"
 #include "tests/check.h"
 
-extern const gv_op gv_op_sin, gv_op_cos, gv_op_tanh, gv_op_exp, gv_op_reduce_sum, gv_op_scan,
-    gv_op_sub, gv_op_matmul;
+extern const gv_op gv_op_sin, gv_op_cos, gv_op_tanh, gv_op_exp, gv_op_reduce_sum,
+    gv_op_scan, gv_op_sub, gv_op_matmul;
 
 static gv_type vec(int64_t n)
 {
@@ -75,7 +75,8 @@ static void test_gradient(void)
     double want = 0;
     for (int i = 0; i < N; i++) want += sin(x[i]) * x[i];
     CHECK(fabs(value - want) < 1e-12 * N);
-    for (int i = 0; i < N; i++) CHECK(fabs(grad[i] - (sin(x[i]) + x[i] * cos(x[i]))) < 1e-14);
+    for (int i = 0; i < N; i++)
+        CHECK(fabs(grad[i] - (sin(x[i]) + x[i] * cos(x[i]))) < 1e-14);
     CHECK(p->n_instr == 2); /* one pass and the sum */
     gv_program_unref(p);
 }
@@ -124,10 +125,12 @@ static void test_results_apart(void)
     const void *ins[] = { in };
     void *outs[] = { r[0], r[1], r[2] };
     CHECK(gv_program_run(p, ins, outs) == GV_OK);
-    CHECK(r[0][0] == 0 && r[0][1] == 1 && r[1][0] == 1 && r[2][0] == 1 && r[1][1] == r[2][1]);
+    CHECK(r[0][0] == 0 && r[0][1] == 1 && r[1][0] == 1 && r[2][0] == 1 &&
+          r[1][1] == r[2][1]);
     gv_program_unref(p);
     gv_val other = gv_graph_input(g, &t);
-    CHECK(gv_program_new(g, 1, &other, 1, &y, 0, &p) == GV_ERR_VALUE); /* x is unbound */
+    CHECK(gv_program_new(g, 1, &other, 1, &y, 0, &p) ==
+          GV_ERR_VALUE); /* x is unbound */
     gv_graph_free(g);
 }
 
@@ -180,12 +183,14 @@ static void test_scan(void)
         CHECK(gv_program_run(p, ins, outs) == GV_OK);
         CHECK_NOTE(fabs(value - loop(c, x, steps)) < 1e-14, "%g", value);
         double h = 1e-5;
-        CHECK(fabs(gc - (loop(c + h, x, steps) - loop(c - h, x, steps)) / (2 * h)) < 1e-8);
+        CHECK(fabs(gc - (loop(c + h, x, steps) - loop(c - h, x, steps)) / (2 * h)) <
+              1e-8);
         for (int i = 0; i < steps && n_out == 3; i++) {
             double up[6], down[6];
             memcpy(up, x, sizeof up), memcpy(down, x, sizeof down);
             up[i] += h, down[i] -= h;
-            CHECK(fabs(gx[i] - (loop(c, up, steps) - loop(c, down, steps)) / (2 * h)) < 1e-8);
+            CHECK(fabs(gx[i] - (loop(c, up, steps) - loop(c, down, steps)) / (2 * h)) <
+                  1e-8);
         }
         gv_program_unref(p);
         gv_graph_free(g);
@@ -219,7 +224,8 @@ static void test_failing_allocations(void)
         done = s == GV_OK;
         gv_program_unref(p);
         gv_graph_free(g);
-        CHECK_NOTE(gv_alloc_get_stats().live_blocks == live, "allocation %d leaks", (int)k);
+        CHECK_NOTE(gv_alloc_get_stats().live_blocks == live, "allocation %d leaks",
+                   (int)k);
     }
     CHECK(done && failures > 50);
     gv_fail_clear();
@@ -248,7 +254,8 @@ static void test_planned_peak(void)
     CHECK(gv_program_new(g, LAYERS + 1, in, LAYERS, grad, 0, &apart) == GV_OK);
     size_t one_layer = (size_t)BATCH * WIDTH * 4;
     /* results and activations trade places: a few layers more than either alone */
-    CHECK_NOTE(gv_program_peak(p) <= (LAYERS + 3) * one_layer + 8192, "%zu", gv_program_peak(p));
+    CHECK_NOTE(gv_program_peak(p) <= (LAYERS + 3) * one_layer + 8192, "%zu",
+               gv_program_peak(p));
     CHECK(gv_program_peak(apart) > (2 * LAYERS - 1) * one_layer);
     gv_program_unref(p);
     gv_program_unref(apart);
