@@ -194,10 +194,11 @@ def _scaled(result, folder, total):
     plan, excess = result["plan"], result["excess"]
     joint = excess.total(plan["start"], plan["end"], by=(), scale=1.0 / final)
     result["tables"]["joint_scaled"] = joint
+    horizons = _horizons(excess, 1.0 / final)
+    result["tables"]["horizons"] = horizons
     excess.notes.append(
-        "Towns without data: factors 1/coverage (2011 population), spread of "
-        "missing towns "
-        f"τ = {tau:.3f}"
+        "Towns without data: factors 1/coverage (2011 population), spread of the "
+        f"missing towns τ = {tau:.3f}"
         + (" learned from earlier releases." if learned is not None else " assumed.")
     )
     if learned is not None:
@@ -207,12 +208,27 @@ def _scaled(result, folder, total):
             "Scaled to all towns",
             f"<p>Joint sum, scaled: {joint.excess.iloc[0]:,.0f} "
             f"({joint.lower95.iloc[0]:,.0f} to {joint.upper95.iloc[0]:,.0f}).</p>"
-            + report.table_html(scaled),
+            + report.table_html(horizons)
+            + report.table_html(scaled, {"factor": 3}),
         )
     )
     return scaled.assign(
         lower68=scaled.excess - scaled.sd, upper68=scaled.excess + scaled.sd
     )
+
+
+def _horizons(excess, scale):
+    """Joint sums from 16 and 23 February to several dates, scaled to all towns."""
+    rows = []
+    for start in (6, 7):
+        for end in (13, 17, 24):
+            if excess.onset <= start <= end <= excess.weeks[-1]:
+                total = excess.total(start, end, by=(), scale=scale)
+                total.insert(0, "to", f"{_period_end(end, excess.year):%d %B}")
+                first = _istat.period_start(np.array([start]), excess.year).iloc[0]
+                total.insert(0, "from", f"{first:%d %B}")
+                rows.append(total)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
 def _cumulative(result, counts):

@@ -49,20 +49,27 @@ def headline(excess, start=None, end=None, scale=None):
 
 
 def table_html(table, digits=0):
-    """A DataFrame as an HTML table; counts with thousands separators."""
+    """A DataFrame as an HTML table; counts with thousands separators.
+
+    `digits` is a number of decimals, or a mapping column -> decimals (default 0).
+    """
+    decimals = digits if isinstance(digits, dict) else dict.fromkeys(table, digits)
+
+    def cell(column, value):
+        if isinstance(value, (float, np.floating)):
+            text = "" if np.isnan(value) else f"{value:,.{decimals.get(column, 0)}f}"
+        elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+            plain = "year" in str(column) or "week" in str(column)
+            text = str(value) if plain else f"{value:,}"
+        else:
+            text = html.escape(str(value))
+        return f"<td>{text}</td>"
+
     head = "".join(f"<th>{html.escape(str(c))}</th>" for c in table.columns)
-    rows = []
-    for _, row in table.iterrows():
-        cells = []
-        for value in row:
-            if isinstance(value, (float, np.floating)):
-                text = "" if np.isnan(value) else f"{value:,.{digits}f}"
-            elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-                text = str(value)
-            else:
-                text = html.escape(str(value))
-            cells.append(f"<td>{text}</td>")
-        rows.append("<tr>" + "".join(cells) + "</tr>")
+    rows = [
+        "<tr>" + "".join(cell(c, v) for c, v in row.items()) + "</tr>"
+        for row in table.to_dict("records")
+    ]
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 

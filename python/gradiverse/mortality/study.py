@@ -351,7 +351,8 @@ def _ages(result, options, say):
     if history is None or current is None:
         return
     model = Counterfactual(settings["method"], by_age=True, **options)
-    by_age = model.fit(history).predict(current, plan["onset"])
+    model.fit(history, pool=plan["pool"])
+    by_age = model.predict(current, plan["onset"])
     table = by_age.total(plan["start"], plan["end"], by=("age",))
     result["by_age"] = by_age
     result["tables"]["ages"] = table
