@@ -82,7 +82,9 @@ def table(results):
 def main():
     """Run the cases named on the command line (default: all) and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed")
-    parser.add_argument("--write", action="store_true", help="update docs/benchmarks.md")
+    parser.add_argument(
+        "--write", action="store_true", help="update docs/benchmarks.md"
+    )
     parser.add_argument("cases", nargs="*", help=", ".join(CASES))
     args = parser.parse_args()
     results = []

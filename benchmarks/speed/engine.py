@@ -1,6 +1,6 @@
 """The engine against JAX, torch, autograd and NumPy: small programs, chains, products.
 
-    python -m benchmarks.speed.engine THREADS
+python -m benchmarks.speed.engine THREADS
 """
 
 from benchmarks.speed.measure import (
@@ -153,26 +153,23 @@ def tiny_call():
     if torch:
         cases["torch eager"] = many(lambda x: (torch.from_numpy(x) + 1).numpy())
     times = interleave(cases, seconds=2)
-    report(
-        "call of a tiny compiled function", "us", scaled(times, 1e6 / 2000), "<= 2"
-    )
+    report("call of a tiny compiled function", "us", scaled(times, 1e6 / 2000), "<= 2")
 
 
-def products():
+def product(dtype):
     """matmul of 1024 x 1024, against NumPy's own BLAS."""
-    for dtype in (np.float32, np.float64):
-        rng = np.random.default_rng(1)
-        a, b = (rng.random((1024, 1024)).astype(dtype) for _ in range(2))
-        ours = gv.compile(lambda a, b: a @ b)
-        times = interleave(
-            {"gradiverse": lambda: ours(a, b), "numpy": lambda: a @ b}, seconds=4
-        )
-        report(
-            f"matmul 1024^2 {np.dtype(dtype).name}",
-            "ms",
-            scaled(times, 1e3),
-            "ours <= 1.05 x numpy",
-        )
+    rng = np.random.default_rng(1)
+    a, b = (rng.random((1024, 1024)).astype(dtype) for _ in range(2))
+    ours = gv.compile(lambda a, b: a @ b)
+    times = interleave(
+        {"gradiverse": lambda: ours(a, b), "numpy": lambda: a @ b}, seconds=4
+    )
+    report(
+        f"matmul 1024^2 {np.dtype(dtype).name}",
+        "ms",
+        scaled(times, 1e3),
+        "ours <= 1.05 x numpy",
+    )
 
 
 def mlp_memory():
@@ -222,7 +219,10 @@ print(peak / 2**20)
 
 def import_time():
     """CPU seconds of the import beyond NumPy's."""
-    code = "import time, numpy; t = time.process_time(); import gradiverse; print(time.process_time() - t)"
+    code = (
+        "import time, numpy; t = time.process_time(); import gradiverse;"
+        "print(time.process_time() - t)"
+    )
     runs = [
         float(
             subprocess.run(
@@ -231,7 +231,9 @@ def import_time():
         )
         for _ in range(7)
     ]
-    report("import beyond numpy", "CPU-s", {"gradiverse": float(np.median(runs))}, "<= .15")
+    report(
+        "import beyond numpy", "CPU-s", {"gradiverse": float(np.median(runs))}, "<= .15"
+    )
 
 
 if __name__ == "__main__":
@@ -241,4 +243,5 @@ if __name__ == "__main__":
         import_time()
         mlp_memory()
     elementwise_chain()
-    products()
+    product(np.float32)
+    product(np.float64)

@@ -54,7 +54,7 @@ def interleave(cases, seconds=2.0, least=7, warm=2):
 
 
 def report(work, unit, values, bar=None, ours="gradiverse", note=""):
-    """Print one result as a line of JSON; the table is made by `python -m benchmarks.speed`.
+    """Print one result as a line of JSON; `python -m benchmarks.speed` makes the table.
 
     `values` maps a name to a number or to (median, low, high); `bar` is the text of
     the promise that the figure is held against.
