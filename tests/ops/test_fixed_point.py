@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import gradiverse as gv
 from gradiverse import _core
 
 from .samples import pack
@@ -75,6 +76,25 @@ def test_cotangents_are_floats_and_pass_through(dtype):
     found = g.program([v, w], [cotangent, tangent]).run([x, weights])
     np.testing.assert_array_equal(found[0], -weights)
     np.testing.assert_array_equal(found[1], -weights)
+
+
+def test_surface_of_quantised_values():
+    x = np.array([0.5, -1.25, 2.0])
+    weights = np.array([1.0, 10.0, 100.0])
+
+    def f(x):
+        q, r = gv.quantize(x, 0.25), gv.quantize(2 * x, 0.25)
+        s = np.where(x > 0, q + r, q - r).reshape(3, 1)[::-1].ravel()
+        return np.sum(weights * gv.dequantize(np.concatenate([s, -q])[:3], 0.25))
+
+    assert f(x) == np.sum(weights * np.where(x > 0, 3 * x, -x)[::-1])
+    wanted = np.where(x > 0, 3, -1) * weights[::-1]
+    np.testing.assert_array_equal(gv.grad(f)(x), wanted)
+    refused = (np.sin, np.sum, np.sort, lambda q: q * 2, lambda q: np.stack([q, x]),
+               lambda q: np.maximum(q, q), lambda q: q.astype(float))  # fmt: skip
+    for g in refused:
+        with pytest.raises(TypeError):
+            gv.grad(lambda x, g=g: np.sum(g(gv.quantize(x, 0.25))))(x)
 
 
 def test_dtypes_that_do_not_fit():

@@ -54,7 +54,7 @@ def implements(*paths):
         @functools.wraps(function)
         def surface(*args, **kwargs):
             if is_traced(*args, *kwargs.values()):
-                return function(*args, **kwargs)
+                return call(function, paths[0], args, kwargs)
             if not originals:
                 raise TypeError(f"{paths[0]}: not in NumPy {np.__version__}")
             return originals[0](*args, **kwargs)
@@ -62,6 +62,17 @@ def implements(*paths):
         return surface
 
     return register
+
+
+def call(function, name, args, kwargs):
+    """Call, with an error that says so where a quantised value has no such thing."""
+    try:
+        return function(*args, **kwargs)
+    except AttributeError:
+        like = first_var(*args, *kwargs.values())
+        if like is not None and isinstance(like.dtype, str):
+            raise quantised(name) from None
+        raise
 
 
 def first_var(*args):
@@ -108,6 +119,10 @@ def result_dtype(*args):
 
 @functools.lru_cache(maxsize=4096, typed=True)
 def _promoted(*kinds):
+    if any(isinstance(k, str) for k in kinds):  # fixed point: with its like alone
+        if len(set(kinds)) == 1:
+            return kinds[0]
+        raise quantised("mixing with other dtypes")
     return native_dtype(np.result_type(*kinds))
 
 
@@ -120,8 +135,15 @@ def array_dtype(*args):
     return _promoted(*map(dtype_of, args))
 
 
+def quantised(name):
+    """The error for functions that fixed-point values do not have."""
+    return TypeError(f"{name}: not offered for quantised values; gv.dequantize first")
+
+
 def inexact(dtype):
     """The dtype itself when float or complex, else float64."""
+    if isinstance(dtype, str):
+        raise quantised("arithmetic")
     return dtype if dtype.kind in "fc" else FLOAT64
 
 
@@ -161,7 +183,7 @@ def fit(a, dtype, shape, like):
             a = as_var(a)
         else:
             a = lift(np.asarray(a, dtype=dtype), like=like)
-    if a.dtype is not dtype:
+    if a.dtype is not dtype and a.dtype != dtype:
         a = cast(a, dtype)
     return a if a.shape == shape else broadcast(a, shape)
 
@@ -230,9 +252,11 @@ def permute(x, axes):
 
 def cast(x, dtype):
     """x in another dtype; complex to real keeps the real part."""
-    dtype = np.dtype(dtype)
     if x.dtype == dtype:
         return x
+    if isinstance(x.dtype, str):
+        raise quantised("conversion to another dtype")
+    dtype = np.dtype(dtype)
     if dtype not in CODES:
         dtype = check_dtype(dtype, "astype")
     if x.dtype.kind == "c" and dtype.kind not in "cb":

@@ -19,6 +19,7 @@ from ._core import (
     FUNCTIONS,
     UFUNCS,
     as_var,
+    call,
     first_var,
     is_traced,
     reshaped,
@@ -87,7 +88,7 @@ def array_function(func, args, kwargs):
         module = getattr(func, "__module__", "numpy") or "numpy"
         name = f"{module}.{getattr(func, '__name__', func)}"
         raise _unknown(name.removeprefix("numpy."))
-    return function(*args, **kwargs)
+    return call(function, func.__name__, args, kwargs)
 
 
 def _unknown(name):

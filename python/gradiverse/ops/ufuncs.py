@@ -25,6 +25,7 @@ from ._core import (
     inexact,
     is_traced,
     lift,
+    quantised,
     result_dtype,
     shape_of,
 )
@@ -165,6 +166,8 @@ def operands(name, args, kinds, dtype=None):
         as_var(a) if isinstance(a, (list, tuple)) and is_traced(a) else a for a in args
     ]
     dtype = result_dtype(*args) if dtype is None else check_dtype(dtype, name)
+    if isinstance(dtype, str):
+        raise quantised(name)
     if dtype.kind not in kinds:
         if kinds == "b":
             dtype = BOOL
@@ -279,6 +282,8 @@ def _binary(name, op, kinds, doc):
                 shape = common_shape(shape_of(x1), shape_of(x2))
                 x1, x2 = fit(x1, dtype, shape, like), fit(x2, dtype, shape, like)
                 return emit_strong(op, (x1, x2))
+            if isinstance(dtype, str):
+                raise quantised(name)
             if dtype.kind == "b" and name in _ON_BOOL:
                 return emit(_ON_BOOL[name], aligned((x1, x2)))
             if dtype.kind in "bi" and name in _ON_INTEGERS:
