@@ -12,7 +12,7 @@
 #include "kernels/gp_fail.h"
 #include "kernels/lapack.h"
 
-enum { panel_width = 64, rows_per_task = 64 };
+enum { panel_width = 128, rows_per_task = 64 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
