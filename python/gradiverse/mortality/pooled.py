@@ -5,7 +5,8 @@ All cells (units, or units x ages) share one covariance of their relative deviat
 (``_pooled_learn``).  A cell's expected deaths follow by conditioning on its own earlier
 years and on the given weeks of the current year; slope and level are part of the
 covariance, so that their error is part of the result.  How large and how shared errors
-are is checked on held-out years (``_pooled_calibrate``); the joint law over cells is in
+are is checked on held-out years (``_pooled_calibrate``); units are conditioned on each
+other's given weeks (``_pooled_shared``); the joint law over cells is in
 ``_pooled_joint``.  With ages, totals of units and the ages' parts of them are modelled
 apart and combined so that ages add up.
 """
@@ -18,6 +19,7 @@ from ._pooled_layer import Layer, codes
 from ._pooled_panel import RelativePanel
 
 LEAST_RATIO = 0.2
+LEAST_COVER = 0.5
 
 
 class PooledModel:
@@ -39,7 +41,12 @@ class PooledModel:
     Notes
     -----
     Pass whole years where they are known, not only the weeks of interest: autumn and
-    summer say much about a unit's level.
+    summer say much about a unit's level.  Units that are predicted together are
+    conditioned on each other's given weeks as far as held-out years show that they
+    share their shocks, so that a unit's result depends a little on its company.
+
+    Uncertainty of the covariance's parameters is not integrated over; the held-out
+    years that set the size of errors stand in for it.
 
     Examples
     --------
@@ -168,6 +175,8 @@ class PooledModel:
                 f"counts_now has shape {now.shape} and given {given.shape}; expected "
                 f"({len(cells)}, {W}) and ({W},)"
             )
+        if len(cells) == 0:
+            raise ValueError("no cell to predict; name at least one")
         if given.all():
             raise ValueError("every week is given: there is nothing left to predict")
         lacks = self._unknown[self.unit[cells]]
@@ -216,8 +225,8 @@ class PooledModel:
         days_top = np.stack(
             [np.median(exposure[owner == k], axis=0) for k in range(len(units))]
         )
-        total = np.zeros((len(units), now.shape[1]))
-        np.add.at(total, owner, counts)
+        usual = exposure * self.parts.panel.profile()[whole]
+        total = _scaled_total(counts, usual, owner)
         base = days_top * self.top.panel.profile()[units]
         mean, law, dof, prior, prior_sd = self.top.predict(
             units, days_top, year, total / base - 1.0, first
@@ -244,6 +253,20 @@ class PooledModel:
             (before * prior[owner])[place],
             np.sqrt(spread)[place],
         )
+
+
+def _scaled_total(counts, usual, owner):
+    """(U, W) sums of the finite counts of each owner, scaled up by the usual part.
+
+    Where cells are absent that usually have more than half of the deaths: NaN.
+    """
+    ok = np.isfinite(counts)
+    total, seen, whole = np.zeros((3, owner.max() + 1, counts.shape[1]))
+    np.add.at(total, owner, np.where(ok, counts, 0.0))
+    np.add.at(seen, owner, np.where(ok, usual, 0.0))
+    np.add.at(whole, owner, usual)
+    enough = seen >= LEAST_COVER * whole
+    return np.where(enough, total * whole / np.where(enough, seen, 1.0), np.nan)
 
 
 def _totals(counts, days, cells):
