@@ -31,9 +31,10 @@ def test_same_optimum_as_scipy():
     assert converged.all()
     found = [lbfgs(KERNEL, y) for y in Y]
     other = np.array([-f.fun for f in found])
-    # the likelihood of few rows has two maxima: either may be found from one start
+    # few rows have two maxima, and the two start differently: either may be found
     same = np.abs(value - other) < 1e-5
-    assert same.mean() >= 0.95
+    assert same.mean() >= 0.9
+    assert (value > other - 1e-5).mean() >= 0.95
     inside = same & (np.abs(theta).max(1) < 8)
     np.testing.assert_allclose(
         theta[inside], np.array([f.x for f in found])[inside], atol=2e-2
@@ -90,13 +91,20 @@ def test_bounds_and_fixed_hyper_parameters():
     assert np.isclose(np.exp(theta[:, 1]), 2.5).any()  # truth is 3.0: some end there
 
 
-def test_rows_of_very_different_size():
-    scale = 10.0 ** RNG.uniform(-2, 2, (60, 1))
+@pytest.mark.parametrize("unit", [1e-4, 1e-2, 1e3, 1e5])
+def test_data_in_other_units_give_the_same_fit(unit):
     a, va = gp.fit_batch(KERNEL, X, Y)
-    b, vb = gp.fit_batch(KERNEL, X, scale * Y, start=a + [2, 0, 2] * np.log(scale))
-    shift = 25 * np.log(scale[:, 0])
-    inside = (np.abs(a) < 8).all(1) & (np.abs(b) < 11).all(1)
-    np.testing.assert_allclose(vb[inside] + shift[inside], va[inside], atol=1e-4)
+    b, vb = gp.fit_batch(KERNEL, X, unit * Y)
+    np.testing.assert_allclose(vb + 25 * np.log(unit), va, atol=1e-4)
+    inside = (np.abs(a) < 6).all(1)
+    shift = 2 * np.log(unit) * np.array([1, 0, 1])
+    np.testing.assert_allclose(b[inside], a[inside] + shift, atol=2e-2)
+
+
+def test_a_row_of_zeros_does_not_disturb_the_others():
+    theta, value = gp.fit_batch(KERNEL, X, np.concatenate([Y[:3], np.zeros((1, 25))]))
+    assert np.isfinite(theta).all()
+    np.testing.assert_allclose(value[:3], gp.fit_batch(KERNEL, X, Y[:3])[1], atol=1e-6)
 
 
 def test_points_where_the_kernel_fails_are_avoided():
@@ -125,7 +133,7 @@ def test_no_rows():
         (
             (gp.SquaredExponential(1.0, 1e4), X, Y),
             ValueError,
-            "not finite at the start",
+            "a jitter of",
         ),
     ],
 )

@@ -90,6 +90,27 @@ def test_optimum_is_stationary_and_better_than_the_start(mean, method):
     np.testing.assert_allclose(value, fitted.log_marginal_likelihood_value_, rtol=1e-9)
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1e5])
+@pytest.mark.parametrize(("mean", "method"), [(None, "ml"), ("linear", "reml")])
+def test_data_in_other_units_give_the_same_fit(mean, method, unit):
+    one = gp.GaussianProcess(KERNEL, mean, method).fit(X, Y)
+    two = gp.GaussianProcess(KERNEL, mean, method).fit(X, unit * Y)
+    np.testing.assert_allclose(two.predict(XS), unit * one.predict(XS), rtol=1e-2)
+    np.testing.assert_allclose(
+        two.log_marginal_likelihood_value_,
+        one.log_marginal_likelihood_value_
+        - (30 - len(np.atleast_1d(one.coefficients_)) * (method == "reml"))
+        * np.log(unit),
+        atol=1e-4,
+    )
+
+
+def test_a_hyper_parameter_at_its_bound_warns():
+    k = gp.Matern52(1.5, 1.2) + gp.White(0.04, bounds={"variance": (0.03, 0.1)})
+    with pytest.warns(UserWarning, match=r"White\.variance ended at its bound 0\.1"):
+        gp.GaussianProcess(k).fit(X, Y + np.where(np.arange(30) % 2, 1.0, -1.0))
+
+
 def test_restarts_are_seeded_and_never_worse():
     one = gp.GaussianProcess(KERNEL).fit(X, Y)
     more = [gp.GaussianProcess(KERNEL, restarts=3).fit(X, Y, rng=5) for _ in range(2)]

@@ -185,3 +185,29 @@ def _shorten(state, rows, value, slope, fine):
         size = np.sqrt(np.sum(g * g, axis=1))
         state.d[again] = -g / np.maximum(1.0, size)[:, None]
         state.t[again] = 1.0
+
+
+def rescaled(kernel, theta, square):
+    """theta with the kernel multiplied by its best common factor.
+
+    Along c K the likelihood is largest at c = rᵀK⁻¹r/n, so this step never loses and
+    makes fits equivariant: data in other units give the same fit in these units.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    theta : (p,) array
+    square : (B,) array
+        rᵀK⁻¹r/n of each series at theta.
+
+    Returns
+    -------
+    (B, p) array
+        Unchanged where a part of the kernel has no free variance.
+    """
+    out = np.tile(theta, (len(square), 1))
+    entries = kernel._scaling()
+    if entries is not None:
+        factor = np.log(np.where(square > 0, square, 1.0))
+        out[:, entries] += factor[:, None]
+    return out

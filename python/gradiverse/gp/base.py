@@ -13,8 +13,9 @@ from ._check import points, positive
 
 __all__ = ["Constant", "Kernel", "Product", "Sum"]
 
-#: range of a hyper-parameter in optimisations unless the kernel says otherwise
-DEFAULT_BOUNDS = (1e-5, 1e5)
+#: ranges in optimisations unless the kernel says otherwise: variances, the others
+VARIANCE_BOUNDS = (1e-16, 1e16)
+DEFAULT_BOUNDS = (1e-8, 1e8)
 
 
 class Kernel:
@@ -29,7 +30,8 @@ class Kernel:
     fixed : tuple of str
         Names of hyper-parameters that keep their value: they do not enter theta.
     bounds : dict of str to (low, high)
-        Ranges for optimisations; (1e-5, 1e5) where not given.
+        Ranges for optimisations; where not given (1e-16, 1e16) for variances and
+        (1e-8, 1e8) for the others.
     """
 
     #: names of the positive hyper-parameters, in the order of the constructor
@@ -130,7 +132,8 @@ class Kernel:
         """(n_hyper, 2) range of theta in optimisations."""
         rows = []
         for kernel, name in self._free():
-            limit = kernel.limits.get(name, DEFAULT_BOUNDS)
+            wide = VARIANCE_BOUNDS if name == "variance" else DEFAULT_BOUNDS
+            limit = kernel.limits.get(name, wide)
             rows += [np.log(limit)] * np.size(kernel.values[name])
         return np.array(rows).reshape(-1, 2)
 
@@ -161,6 +164,14 @@ class Kernel:
             new, at = child._replaced(flat, at)
             children.append(new)
         return self.rebuilt(children, values), at
+
+    def _scaling(self, at=0):
+        """Entries of theta that scale the whole kernel together, or None.
+
+        Adding log c to these multiplies the kernel by c.
+        """
+        free = [n for n in self.names if n not in self.fixed]
+        return [at + free.index("variance")] if "variance" in free else None
 
     # --- algebra -------------------------------------------------------------------
     def __add__(self, other):
@@ -230,6 +241,11 @@ class _Pair(Kernel):
 class Sum(_Pair):
     """k1 + k2."""
 
+    def _scaling(self, at=0):
+        a = self.first._scaling(at)
+        b = self.second._scaling(at + self.first.n_hyper)
+        return None if a is None or b is None else a + b
+
     def matrix(self, a, b, same):
         return self.first.matrix(a, b, same) + self.second.matrix(a, b, same)
 
@@ -242,6 +258,10 @@ class Sum(_Pair):
 
 class Product(_Pair):
     """k1 * k2, element by element."""
+
+    def _scaling(self, at=0):
+        a = self.first._scaling(at)
+        return self.second._scaling(at + self.first.n_hyper) if a is None else a
 
     def matrix(self, a, b, same):
         return self.first.matrix(a, b, same) * self.second.matrix(a, b, same)

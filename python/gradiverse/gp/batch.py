@@ -7,7 +7,8 @@ from ..batch import vmap
 from ..compile import compile
 from ..grad import value_and_grad
 from ._check import finite, floating, points
-from ._optimise import minimise
+from ._optimise import minimise, rescaled
+from ._run import apply
 from .base import Kernel
 from .kronecker import Kronecker
 from .likelihood import log_likelihood
@@ -65,13 +66,14 @@ def fit_batch(kernel, X, Y, start=None, maxiter=200, full=False):
     Parameters
     ----------
     kernel : Kernel
-        Its values are the starting point, its bounds hold.
+        Its values are the starting point, after one closed-form step: the variances
+        are multiplied by their best common factor for each row. Its bounds hold.
     X : (T,) or (T, d) array
         The points, common to all rows.
     Y : (B, T) array
         One series per row, with zero mean (subtract a mean that is known).
     start : (p,) or (B, p) array, optional
-        Another starting theta.
+        Another starting theta, taken as it is.
     maxiter : int
         Most evaluations of a row.
     full : bool
@@ -115,12 +117,15 @@ def fit_batch(kernel, X, Y, start=None, maxiter=200, full=False):
     p = kernel.n_hyper
     if p == 0:
         raise ValueError("the kernel has no free hyper-parameters to fit")
-    start = kernel.theta if start is None else np.asarray(start, dtype=float)
-    if start.shape not in ((p,), (len(Y), p)) or not np.isfinite(start).all():
-        raise ValueError(f"start must be finite with the shape ({p},) or (B, {p})")
     if len(Y) == 0:
         empty = np.empty((0, p)), np.empty(0)
         return (*empty, np.empty(0, dtype=bool)) if full else empty
+    if start is None:
+        alpha = apply("gp_logml", (kernel(a), Y))[1]
+        start = rescaled(kernel, kernel.theta, np.mean(Y * alpha, axis=1))
+    start = np.asarray(start, dtype=float)
+    if start.shape not in ((p,), (len(Y), p)) or not np.isfinite(start).all():
+        raise ValueError(f"start must be finite with the shape ({p},) or (B, {p})")
     f = objective(kernel, a)
     found = minimise(
         lambda theta, rows: evaluate_rows(f, theta, Y[rows]),

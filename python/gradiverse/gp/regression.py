@@ -1,12 +1,14 @@
 """Gaussian-process regression in scikit-learn's manner."""
 
+import warnings
+
 import numpy as np
 
 from .. import _core
 from ..compile import compile
 from ..grad import value_and_grad
 from ._check import finite, floating, points
-from ._optimise import minimise
+from ._optimise import minimise, rescaled
 from ._regress import Functions, basis_matrix
 from .base import Kernel
 from .kronecker import Kronecker
@@ -164,8 +166,7 @@ class GaussianProcess:
                 return np.array([np.inf]), np.zeros(theta.shape)
             return -np.array([value]), -slope[None]
 
-        start, bounds = self.kernel.theta, self.kernel.bounds
-        self._evidence(start, False)  # not positive definite: names the jitter
+        start, bounds = self._start(), self.kernel.bounds
         best = minimise(both, start[None], bounds, self.maxiter)
         for _ in range(self.restarts):
             moved = np.clip(start + rng.uniform(-2.0, 2.0, start.shape), *bounds.T)
@@ -176,6 +177,29 @@ class GaussianProcess:
                 best = other
         self.converged_ = bool(best.converged[0])
         self.kernel_ = self.kernel.with_theta(best.theta[0])
+        for label, value, limits in zip(
+            self.kernel.labels, best.theta[0], bounds, strict=True
+        ):
+            if value in limits:
+                warnings.warn(
+                    f"{label} ended at its bound {np.exp(value):.3g}: the likelihood "
+                    "still grows beyond it; widen `bounds`, or leave this part out",
+                    stacklevel=3,
+                )
+
+    def _start(self):
+        """The kernel's theta, its variances scaled to the data in closed form.
+
+        Not positive definite: the error names the jitter.
+        """
+        theta = self.kernel.theta
+        alpha, _ = compile(self._made.factor)(theta, self._points, self._rows)
+        if self.noise_variance is not None:
+            return theta
+        y, H = self._rows[0], self._rows[1:]
+        b = H @ alpha[0]
+        square = y @ alpha[0] - b @ np.linalg.solve(H @ alpha[1:].T, b)
+        return rescaled(self.kernel, theta, np.array([square / len(y)]))[0]
 
     def _prepare(self):
         """Factor at the fitted hyper-parameters; coefficients of the mean."""
