@@ -381,9 +381,10 @@ static gv_status vjp_reversible(struct back *b, const gv_val *g_out, gv_val *g_i
         after[i] = gv_graph_input(lab->g, gv_graph_type(lab->g, lab->in[i]));
     s = gv_graph_status(lab->g);
     if (s == GV_OK) s = gv_func_inline(lab->g, n->func[1], after, before);
-    memcpy(in, lab->in, (size_t)nin * sizeof *in);
-    for (int i = 0; s == GV_OK && i < b->nc; i++) {
-        in[i] = gv_emit_1(lab->g, &gv_op_alias, before[i]);
+    /* The rebuilt state depends on x and the captured values too: the body gets aliases
+     * of all of them, or their cotangents would follow the path through the inverse. */
+    for (int i = 0; s == GV_OK && i < nin; i++) {
+        in[i] = gv_emit_1(lab->g, &gv_op_alias, i < b->nc ? before[i] : lab->in[i]);
         s = gv_graph_status(lab->g);
     }
     if (s == GV_OK) s = gv_func_inline(lab->g, n->func[0], in, out);
