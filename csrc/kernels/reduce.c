@@ -12,31 +12,28 @@
 #include "base/parallel.h"
 #include "kernels/reduce_table.h"
 
-enum { chunk_items = 1 << 15, tile_cols = 512, split_below = 32 };
+enum { chunk_items = 1 << 16, tile_cols = 1024, split_below = 32 };
 
-static gv_reduce_panel panel_of(const gv_reduce_plan *p)
+gv_reduce_panel gv_reduce_panel_of(gv_reduce_kind kind, gv_dtype dtype)
 {
     switch (gv_simd_level()) {
-    case GV_SIMD_AVX512: return gv_reduce_panels_avx512[p->kind][p->dtype];
-    case GV_SIMD_AVX2: return gv_reduce_panels_avx2[p->kind][p->dtype];
-    default: return gv_reduce_panels_base[p->kind][p->dtype];
+    case GV_SIMD_AVX512: return gv_reduce_panels_avx512[kind][dtype];
+    case GV_SIMD_AVX2: return gv_reduce_panels_avx2[kind][dtype];
+    default: return gv_reduce_panels_base[kind][dtype];
     }
 }
 
 bool gv_reduce_offers(gv_reduce_kind kind, gv_dtype dtype)
 {
     if (kind == GV_REDUCE_SUM) dtype = gv_dtype_real(dtype);
-    return gv_reduce_panels_base[kind][dtype] != NULL;
+    return gv_reduce_panels_base[kind][dtype].panel != NULL;
 }
 
 /* --- accumulators -------------------------------------------------------------------*/
 
-typedef union accumulator {
+typedef union accumulator { /* room for one tile */
     double d[2 * tile_cols];
     int64_t l[tile_cols];
-    int32_t i[tile_cols];
-    float f[tile_cols];
-    uint8_t b[tile_cols];
 } accumulator;
 
 static bool is_extremum(const gv_reduce_plan *p)
@@ -57,42 +54,50 @@ static size_t acc_size(const gv_reduce_plan *p) { return gv_dtype_size(acc_dtype
 static void acc_clear(const gv_reduce_plan *p, int64_t n, void *acc)
 {
     double inf = p->kind == GV_REDUCE_MAX ? -INFINITY : INFINITY;
-    bool max = p->kind == GV_REDUCE_MAX;
+    bool max = p->kind == GV_REDUCE_MAX, extremum = is_extremum(p);
     double start = p->kind == GV_REDUCE_PROD;
-    accumulator *a = acc;
-    for (int64_t j = 0; j < n; j++) switch (acc_dtype(p)) {
-        case GV_BOOL: a->b[j] = !max; break;
-        case GV_I32: a->i[j] = max ? INT32_MIN : INT32_MAX; break;
-        case GV_F32: a->f[j] = (float)inf; break;
-        case GV_F64: a->d[j] = is_extremum(p) ? inf : start; break;
-        case GV_C128: a->d[2 * j] = start, a->d[2 * j + 1] = 0; break;
-        default:
-            a->l[j] = is_extremum(p) ? (max ? INT64_MIN : INT64_MAX) : (int64_t)start;
-        }
+    int64_t whole = extremum ? (max ? INT64_MIN : INT64_MAX) : (int64_t)start;
+    switch (acc_dtype(p)) {
+    case GV_BOOL: memset(acc, !max, (size_t)n); break;
+    case GV_I32:
+        for (int64_t j = 0; j < n; j++)
+            ((int32_t *)acc)[j] = max ? INT32_MIN : INT32_MAX;
+        break;
+    case GV_F32:
+        for (int64_t j = 0; j < n; j++) ((float *)acc)[j] = (float)inf;
+        break;
+    case GV_F64:
+        for (int64_t j = 0; j < n; j++) ((double *)acc)[j] = extremum ? inf : start;
+        break;
+    case GV_C128:
+        for (int64_t j = 0; j < n; j++)
+            ((double *)acc)[2 * j] = start, ((double *)acc)[2 * j + 1] = 0;
+        break;
+    default:
+        for (int64_t j = 0; j < n; j++) ((int64_t *)acc)[j] = whole;
+    }
 }
 
 static void acc_store(const gv_reduce_plan *p, int64_t n, const void *acc, void *out)
 {
-    const accumulator *a = acc;
     if (is_extremum(p) || gv_dtype_size(p->dtype) == acc_size(p)) {
         memcpy(out, acc, (size_t)n * acc_size(p));
         return;
     }
     if (gv_dtype_is_complex(p->dtype)) n *= 2;
-    for (int64_t j = 0; j < n; j++) {
-        if (p->dtype == GV_I32)
-            ((int32_t *)out)[j] = (int32_t)a->l[j];
-        else
-            ((float *)out)[j] = (float)a->d[j];
-    }
+    if (p->dtype == GV_I32)
+        for (int64_t j = 0; j < n; j++)
+            ((int32_t *)out)[j] = (int32_t)((const int64_t *)acc)[j];
+    else
+        for (int64_t j = 0; j < n; j++)
+            ((float *)out)[j] = (float)((const double *)acc)[j];
 }
 
 /* acc op= more: the panel of the accumulator's own type. */
 static void acc_join(const gv_reduce_plan *p, int64_t n, void *acc, const void *more)
 {
-    gv_reduce_plan wide = *p;
-    wide.dtype = acc_dtype(p);
-    panel_of (&wide)(more, n, 1, n, acc);
+    gv_reduce_panel join = gv_reduce_panel_of(p->kind, acc_dtype(p));
+    join.panel(more, n, 1, n, acc);
 }
 
 /* --- plan ----------------------------------------------------------------------------*/
@@ -193,7 +198,7 @@ static void run_chunk(const reduce_job *r, int64_t base, int64_t cols, int64_t c
     for (; f < end; f++) {
         int64_t at = base + i0 * p->cols;
         if (p->folds > 1) at += outer_offset(p, true, f);
-        r->panel(r->x + (size_t)at * item, p->cols, rows, cols, acc);
+        r->panel.panel(r->x + (size_t)at * item, p->cols, rows, cols, acc);
     }
 }
 
@@ -216,11 +221,24 @@ static void run_result(const reduce_job *r, int64_t index)
     acc_store(p, cols, &acc, out);
 }
 
+/* Contiguous stretches of one chunk, one after another. */
+static bool are_lines(const reduce_job *r)
+{
+    const gv_reduce_plan *p = r->p;
+    return r->panel.lines != NULL && p->cols == 1 && p->folds == 1 && p->chunks == 1;
+}
+
 static void group_task(void *ctx, int64_t task)
 {
     const reduce_job *r = ctx;
     int64_t i = task * r->p->group, n = r->p->kept * r->p->tiles;
     int64_t end = i + r->p->group < n ? i + r->p->group : n;
+    if (are_lines(r)) {
+        size_t item = gv_dtype_size(r->p->dtype);
+        r->panel.lines(r->x + (size_t)(i * r->p->rows) * item, end - i, r->p->rows,
+                       r->out + (size_t)i * item);
+        return;
+    }
     for (; i < end; i++) run_result(r, i);
 }
 
@@ -252,7 +270,7 @@ static void join_split(const reduce_job *r)
 
 void gv_reduce_run(const gv_reduce_plan *p, const void *x, void *out, void *scratch)
 {
-    reduce_job r = { p, panel_of(p), x, out, scratch };
+    reduce_job r = { p, gv_reduce_panel_of(p->kind, p->dtype), x, out, scratch };
     int64_t n = p->kept * p->tiles;
     if (p->split) {
         gv_parallel_for(n * p->chunks, split_task, &r);

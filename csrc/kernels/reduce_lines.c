@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "kernels/ew.h"
 #include "kernels/reduce.h"
+#include "kernels/reduce_table.h"
 
 enum { task_items = 1 << 15, inner_tile = 256, block = 1024 };
 
@@ -18,6 +19,7 @@ typedef struct line_job {
     const char *x;
     char *out;
     gv_ew_kernel exp;
+    gv_reduce_panel panel; /* of the extremum looked for */
 } line_job;
 
 static void run_lines(line_job *r, gv_task task)
@@ -46,20 +48,53 @@ static line_range range_of(const line_job *r, int64_t task)
 
 /* --- argmax, argmin ------------------------------------------------------------------*/
 
-#define DEFINE_ARG(T)                                                                \
-    static void arg_##T(const line_job *r, line_range s)                             \
-    {                                                                                \
-        for (int64_t o = s.o0; o < s.o1; o++)                                        \
-            for (int64_t j = s.j0; j < s.j1; j++) {                                  \
-                const T *x = (const T *)r->x + o * r->n * r->inner + j;              \
-                T best = x[0];                                                       \
-                int64_t at = 0;                                                      \
-                for (int64_t i = 1; i < r->n && best == best; i++) {                 \
-                    T v = x[i * r->inner];                                           \
-                    if ((r->flag ? v > best : v < best) || v != v) best = v, at = i; \
-                }                                                                    \
-                ((int64_t *)r->out)[o * r->inner + j] = at;                          \
-            }                                                                        \
+/* Along contiguous lines the extremum is found first, then its place;
+ * else rows are compared with the best of each column. */
+#define DEFINE_ARG(T)                                                               \
+    static int64_t find_##T(const T *x, int64_t n, T best)                          \
+    {                                                                               \
+        int64_t i = 0;                                                              \
+        for (; i + 32 <= n; i += 32) {                                              \
+            int hit = 0;                                                            \
+            for (int k = 0; k < 32; k++) {                                          \
+                T v = x[i + k];                                                     \
+                hit |= (v == best) | ((v != v) & (best != best));                   \
+            }                                                                       \
+            if (hit) break;                                                         \
+        }                                                                           \
+        while (i < n - 1 && !(x[i] == best || (x[i] != x[i] && best != best))) i++; \
+        return i;                                                                   \
+    }                                                                               \
+    static void arg_columns_##T(const line_job *r, const T *x, int64_t width,       \
+                                int64_t *at)                                        \
+    {                                                                               \
+        T best[inner_tile];                                                         \
+        bool maximum = r->flag;                                                     \
+        for (int64_t j = 0; j < width; j++) best[j] = x[j], at[j] = 0;              \
+        for (int64_t i = 1; i < r->n; i++) {                                        \
+            x += r->inner;                                                          \
+            for (int64_t j = 0; j < width; j++) {                                   \
+                T v = x[j], b = best[j];                                            \
+                bool better = maximum ? v > b : v < b, lost = (v != v) & (b == b);  \
+                int64_t now = better ? i : at[j];                                   \
+                T top = better ? v : b;                                             \
+                at[j] = lost ? i : now;                                             \
+                best[j] = lost ? v : top;                                           \
+            }                                                                       \
+        }                                                                           \
+    }                                                                               \
+    static void arg_##T(const line_job *r, line_range s)                            \
+    {                                                                               \
+        for (int64_t o = s.o0; o < s.o1; o++) {                                     \
+            const T *x = (const T *)r->x + o * r->n * r->inner + s.j0;              \
+            int64_t *at = (int64_t *)r->out + o * r->inner + s.j0;                  \
+            if (r->inner == 1) {                                                    \
+                T best;                                                             \
+                r->panel.lines(x, 1, r->n, &best);                                  \
+                *at = find_##T(x, r->n, best);                                      \
+            } else                                                                  \
+                arg_columns_##T(r, x, s.j1 - s.j0, at);                             \
+        }                                                                           \
     }
 
 DEFINE_ARG(uint8_t)
@@ -91,6 +126,7 @@ void gv_reduce_arg(bool maximum, gv_dtype dtype, int64_t outer, int64_t n,
                    .inner = inner,
                    .x = x,
                    .out = (char *)out };
+    r.panel = gv_reduce_panel_of(maximum ? GV_REDUCE_MAX : GV_REDUCE_MIN, dtype);
     run_lines(&r, arg_task);
 }
 
@@ -158,8 +194,11 @@ void gv_reduce_cumsum(gv_dtype dtype, bool reverse, int64_t outer, int64_t n,
         for (int k = 0; k < 8; k++) m[k] = (T) - INFINITY;                             \
         int64_t i = 0;                                                                 \
         for (; i + 8 <= n; i += 8)                                                     \
-            for (int k = 0; k < 8; k++)                                                \
-                m[k] = x[i + k] > m[k] || x[i + k] != x[i + k] ? x[i + k] : m[k];      \
+            for (int k = 0; k < 8; k++) {                                              \
+                T v = x[i + k];                                                        \
+                m[k] = v > m[k] ? v : m[k];                                            \
+                m[k] = v != v ? v : m[k];                                              \
+            }                                                                          \
         for (; i < n; i++) m[0] = x[i] > m[0] || x[i] != x[i] ? x[i] : m[0];           \
         for (int k = 1; k < 8; k++) m[0] = m[k] > m[0] || m[k] != m[k] ? m[k] : m[0];  \
         return m[0];                                                                   \
