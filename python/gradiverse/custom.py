@@ -8,7 +8,7 @@ import numpy as np
 from . import _core
 from . import graph as _graph
 from ._scope import COTANGENT, Outputs, Scope, as_leaf, has_var, is_array, unshared
-from .graph import CODES, Var, native
+from .graph import CODES, Var, native, native_dtype
 from .tree import flatten, matched
 
 __all__ = ["checkpoint", "custom_vjp", "external"]
@@ -267,11 +267,11 @@ def external(f, out=lambda *specs: specs[0], vjp=None):
         many = isinstance(specs, (tuple, list)) and not hasattr(specs, "shape")
         if not many:
             specs = [specs]
-        specs = [Spec(tuple(s.shape), np.dtype(s.dtype)) for s in specs]
+        specs = [Spec(tuple(s.shape), native_dtype(np.dtype(s.dtype))) for s in specs]
         call = _Call(f, vjp, args, arrays, specs, many)
         if not has_var(args):
             results = call(*(np.asarray(args[k]) for k in arrays))
-            results = tuple(r[()] for r in results)
+            results = unshared(tuple(r[()] for r in results), args)
             return results if many else results[0]
         with Scope(args) as scope:
             trace = scope.trace

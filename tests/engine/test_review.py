@@ -86,3 +86,28 @@ def test_reversible_quantised_scan_gives_the_stored_gradients():
     got = gv.grad(loss, (0, 1))(X3, STEPS, "reversible", back)
     for g, w in zip(got, want, strict=True):
         np.testing.assert_array_equal(g, w)
+
+
+def test_external_outside_a_trace_shares_no_memory():
+    x = np.arange(3.0)
+    same = gv.external(lambda x: x)(x)
+    twice = gv.external(lambda x: (x, x), out=lambda s: (s, s))(x)
+    arrays = [x, same, *twice]
+    for k, a in enumerate(arrays):
+        assert not any(np.shares_memory(a, b) for b in arrays[:k])
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, gv.compile])
+def test_external_may_declare_any_dtype_that_arrays_may_have(wrap):
+    def half(spec):
+        return gv.custom.Spec(spec.shape, np.float16)
+
+    out = wrap(gv.external(lambda x: x.astype("f2"), out=half))(X3)
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, X3.astype("f2"))
+
+    def text(spec):
+        return gv.custom.Spec(spec.shape, np.dtype("U3"))
+
+    with pytest.raises(TypeError, match="<U3 cannot be traced"):
+        wrap(gv.external(lambda x: x, out=text))(X3)
