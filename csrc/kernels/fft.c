@@ -1,7 +1,7 @@
 /* Multi-dimensional transforms as passes over axes.
  *
- * The last two axes are transformed plane by plane while the plane is in cache; every
- * axis in front of them is a pass over tiles of columns. */
+ * The last two axes are transformed plane by plane while the plane is in cache, unless
+ * there are few large planes; every other axis is a pass over tiles of columns. */
 #include "kernels/fft.h"
 
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "kernels/fft_plan.h"
 
-enum { task_items = 1 << 15, column_tile = 64 };
+enum { task_items = 1 << 15, column_tile = 64, few_planes = 8 };
 
 static _Atomic int64_t executed;
 
@@ -148,9 +148,15 @@ static gv_status run(fft_job *j, int naxes, const int64_t *dim, int64_t batch)
     j->out_line = j->lines == GV_FFT_R2C ? half : j->n;
     j->planes = batch * (entry / (j->rows * j->n));
     bool real_out = j->lines == GV_FFT_C2R;
+    int first = naxes - 3; /* the axes from here on down are passes of their own */
+    if (j->planes < few_planes && j->rows * j->n > task_items) {
+        j->planes *= j->rows;
+        j->rows = 1;
+        first = naxes - 2;
+    }
     if (!real_out) run_planes(j);
     inner = j->rows * (real_out ? j->in_line : j->out_line);
-    for (int k = naxes - 3; k >= 0; k--) {
+    for (int k = first; k >= 0; k--) {
         outer = batch;
         for (int i = 0; i < k; i++) outer *= dim[i];
         run_columns(j, outer, dim[k], inner);
