@@ -86,6 +86,13 @@ def _freeze(x, where):
         return kind, tuple(_freeze(v, where) for v in x)
     if kind is dict:
         return dict, tuple((k, _freeze(v, where)) for k, v in x.items())
+    if isinstance(x, np.ndarray):
+        why = (
+            "which is not hashable; leave it out of static_argnums"
+            if is_array(x)
+            else "which cannot be traced; convert it to numbers"
+        )
+        raise TypeError(f"gv.compile: {where} is an array of dtype {x.dtype}, {why}")
     try:
         hash(x)
     except TypeError:

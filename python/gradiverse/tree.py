@@ -192,9 +192,14 @@ def broadcast_prefix(prefix, x, what):
     if x is None:
         return []
     parts = _parts(x)
-    if parts is None or prefix is None or not isinstance(prefix, (tuple, list, dict)):
+    nested = isinstance(prefix, (tuple, list, dict)) or type(prefix) in _registered
+    if parts is None or not nested:
         return [prefix] * flatten(x)[1].n
     kind, _, names, children, _ = parts
+    if type(prefix) in _registered:
+        if type(prefix) is not kind:
+            raise ValueError(f"{what}: a {type(prefix).__name__} for a {kind.__name__}")
+        prefix = [getattr(prefix, n) for n in names]
     if isinstance(prefix, dict):
         if set(prefix) != set(names):
             raise ValueError(

@@ -286,7 +286,8 @@ class Var:
                 " instead of a[i] = x use gv.ops.where or np.concatenate; if the value"
                 " is meant, take gv.evaluate(x)"
             )
-        return np.array(self._value("np.asarray"), dtype=dtype)
+        purpose = "np.asarray (a plain array a[i] takes: gv.ops.take(a, i, axis=0))"
+        return np.array(self._value(purpose), dtype=dtype)
 
     # --- NumPy's protocols ------------------------------------------------------
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):

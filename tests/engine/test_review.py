@@ -1,5 +1,7 @@
 """Cases in which results were once wrong or misleading."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,44 @@ def test_external_may_declare_any_dtype_that_arrays_may_have(wrap):
 
     with pytest.raises(TypeError, match="<U3 cannot be traced"):
         wrap(gv.external(lambda x: x, out=text))(X3)
+
+
+@gv.register_dataclass
+@dataclass
+class Pair:
+    a: object
+    b: object
+
+
+def test_axes_of_vmap_may_be_given_in_a_dataclass():
+    def f(p):
+        return Pair(p.a * p.b, p.a)
+
+    p = Pair(np.arange(3.0), 2.0)
+    out = gv.vmap(f, in_axes=(Pair(0, None),), out_axes=Pair(0, 0))(p)
+    np.testing.assert_array_equal(out.a, 2 * p.a)
+    np.testing.assert_array_equal(out.b, p.a)
+    with pytest.raises(ValueError, match="a Pair for a tuple"):
+        gv.vmap(lambda p: p[0], in_axes=(Pair(0, None),))((p.a, p.b))
+
+
+def test_arrays_that_cannot_be_arguments_are_named_by_dtype():
+    f = gv.compile(lambda x, y: x)
+    with pytest.raises(TypeError, match=r"argument\[1\] is an array of dtype object"):
+        f(1.0, np.array([1, None], object))
+    with pytest.raises(TypeError, match="not hashable; leave it out of static_argnums"):
+        gv.compile(lambda x, y: x, static_argnums=1)(1.0, np.zeros(2))
+
+
+def test_plain_array_indexed_in_a_loop_names_take():
+    table = np.arange(4.0)
+    with pytest.raises(TypeError, match=r"gv\.ops\.take\(a, i, axis=0\)"):
+        gv.scan(lambda c, i: (c + table[i], None), 0.0, np.arange(4))
+
+    def looped(t):
+        return gv.scan(
+            lambda c, i: (c + gv.ops.take(t, i, axis=0), None), 0.0, np.arange(4)
+        )[0]
+
+    assert looped(table) == 6.0
+    np.testing.assert_array_equal(gv.grad(looped)(table), np.ones(4))
