@@ -5,25 +5,47 @@
 extern gv_status (*gv_external_hook)(const gv_call *call);
 extern bool (*gv_external_has_vjp)(int64_t id);
 
-static PyObject *registry; /* list of (callable, vjp or None) */
+static PyObject *registry; /* id -> (callable, vjp or None) */
+static int64_t last_id;
 
 PyObject *gv_py_register_external(PyObject *self, PyObject *args)
 {
     (void)self;
     PyObject *f, *vjp;
     if (!PyArg_ParseTuple(args, "OO", &f, &vjp)) return NULL;
-    PyObject *pair = PyTuple_Pack(2, f, vjp);
-    if (!pair) return NULL;
-    int bad = PyList_Append(registry, pair);
-    Py_DECREF(pair);
-    return bad ? NULL : PyLong_FromSsize_t(PyList_GET_SIZE(registry) - 1);
+    PyObject *pair = PyTuple_Pack(2, f, vjp), *id = PyLong_FromLongLong(last_id + 1);
+    if (!pair || !id || PyDict_SetItem(registry, id, pair) < 0)
+        Py_CLEAR(id);
+    else
+        last_id++;
+    Py_XDECREF(pair);
+    return id;
+}
+
+PyObject *gv_py_release_external(PyObject *self, PyObject *id)
+{
+    (void)self;
+    return PyDict_DelItem(registry, id) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* The pair of an id, a new reference. */
+static PyObject *find(int64_t id)
+{
+    PyObject *key = PyLong_FromLongLong(id);
+    PyObject *pair = key ? PyDict_GetItemWithError(registry, key) : NULL;
+    Py_XDECREF(key);
+    if (!pair && !PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "gv.external: the function is gone");
+    return Py_XNewRef(pair);
 }
 
 static bool has_vjp(int64_t id)
 {
     PyGILState_STATE state = PyGILState_Ensure();
-    bool has = id >= 0 && id < PyList_GET_SIZE(registry) &&
-        PyTuple_GET_ITEM(PyList_GET_ITEM(registry, id), 1) != Py_None;
+    PyObject *pair = find(id);
+    bool has = pair && PyTuple_GET_ITEM(pair, 1) != Py_None;
+    if (!pair) PyErr_Clear();
+    Py_XDECREF(pair);
     PyGILState_Release(state);
     return has;
 }
@@ -45,14 +67,15 @@ static PyObject *call_python(const gv_call *call)
 {
     int64_t id = call->attr[0];
     int n_args = (int)call->attr[1];
-    PyObject *pair = PyList_GET_ITEM(registry, id >= 0 ? id : -id - 1);
-    PyObject *result = NULL;
+    PyObject *pair = find(id >= 0 ? id : -id - 1), *result = NULL;
+    if (!pair) return NULL;
     if (id >= 0) {
         PyObject *list = arrays(call, 0, call->nin);
         PyObject *args = list ? PyList_AsTuple(list) : NULL;
         if (args) result = PyObject_CallObject(PyTuple_GET_ITEM(pair, 0), args);
         Py_XDECREF(args);
         Py_XDECREF(list);
+        Py_DECREF(pair);
         return result;
     }
     int n_out = (call->nin - n_args) / 2;
@@ -61,6 +84,7 @@ static PyObject *call_python(const gv_call *call)
     if (a && o && g)
         result = PyObject_CallFunctionObjArgs(PyTuple_GET_ITEM(pair, 1), a, o, g, NULL);
     Py_XDECREF(a), Py_XDECREF(o), Py_XDECREF(g);
+    Py_DECREF(pair);
     return result;
 }
 
@@ -103,7 +127,7 @@ static gv_status run_external(const gv_call *call)
 
 int gv_py_external_init(void)
 {
-    registry = PyList_New(0);
+    registry = PyDict_New();
     gv_external_hook = run_external;
     gv_external_has_vjp = has_vjp;
     return registry ? 0 : -1;

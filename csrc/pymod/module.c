@@ -172,6 +172,7 @@ static PyMethodDef methods[] = {
     { "fft_count", fft_count, METH_NOARGS, "fft_count() -> FFTs executed so far" },
     { "register_external", gv_py_register_external, METH_VARARGS,
       "register_external(callable, vjp or None) -> id" },
+    { "release_external", gv_py_release_external, METH_O, "release_external(id)" },
     { NULL, NULL, 0, NULL },
 };
 

@@ -65,6 +65,7 @@ PyObject *gv_py_run(gv_program *p, const void **in);
 
 /* external.c */
 PyObject *gv_py_register_external(PyObject *self, PyObject *args);
+PyObject *gv_py_release_external(PyObject *self, PyObject *id);
 int gv_py_external_init(void);
 
 extern bool gv_py_debug;

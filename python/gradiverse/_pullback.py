@@ -98,6 +98,7 @@ class _OwnPullback(_Pullback):
         self._func, self.captured = graph.func(cts, live)
         self._program = graph.program([*cts, *self.captured], live)
         self._residuals = []
+        self._held = trace.held
         for w in wrts:  # keep the nest, drop the trace
             w.value = None
 
@@ -128,6 +129,7 @@ class _OwnPullback(_Pullback):
                 trace.known(r)
             ids += [trace.const(r) for r in self._residuals]
             trace.mark_line()
+            trace.held |= self._held
             live = iter(trace.graph.inline(self._func, ids))
             ids = [
                 next(live) if i >= 0 else trace.zeros(dtype, shape)

@@ -274,6 +274,7 @@ class Compiled(_core.Dispatch):
         self._entries = {}
         self._nests = {}
         self._n_fast = 0
+        self._held = set()
         self._lock = threading.RLock()
         self.__name__ = getattr(f, "__name__", type(f).__name__)
         self.__doc__ = getattr(f, "__doc__", None)
@@ -331,6 +332,7 @@ class Compiled(_core.Dispatch):
         wanted = outputs.ids
         given = trace.given(wanted)
         program = trace.graph.program([*ids, *given], wanted)
+        self._held |= trace.held
         outputs.vars = []
         outputs.raw = [
             None if k is not None else x

@@ -276,8 +276,9 @@ def external(f, out=lambda *specs: specs[0], vjp=None):
         with Scope(args) as scope:
             trace = scope.trace
             ins = tuple(scope.plainly(args[k]).id for k in arrays)
-            number = _registered(callbacks, call)
-            attrs = [number, len(ins), len(specs)]
+            callback = _registered(callbacks, call)
+            trace.held.add(callback)
+            attrs = [callback.number, len(ins), len(specs)]
             for s in specs:
                 attrs += [CODES[s.dtype.name], len(s.shape), *s.shape]
             vid = trace.op("external", ins, tuple(attrs))
@@ -291,14 +292,25 @@ def _numeric(a):
     return np.asarray(a) if type(a) in (float, complex) else a
 
 
+class _Callback:
+    """A callable known to the engine by number, as long as somebody holds this."""
+
+    def __init__(self, call):
+        pull = call.pull if call.vjp else None
+        self.number = _core.register_external(call, pull)
+
+    def __del__(self, release=_core.release_external):
+        if hasattr(self, "number"):
+            release(self.number)
+
+
 def _registered(callbacks, call):
-    """The callback's number; the same for the same static arguments and results."""
+    """The callback; the same for the same static arguments and results."""
     key = call.key()
-    number = callbacks.get(key)
-    if number is None:
-        number = _core.register_external(call, call.pull if call.vjp else None)
-        callbacks[key] = number
-    return number
+    callback = callbacks.get(key)
+    if callback is None:
+        callback = callbacks[key] = _Callback(call)
+    return callback
 
 
 class _Call:

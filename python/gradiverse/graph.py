@@ -114,6 +114,8 @@ class Trace:
     sources : list of int
         Values that results of an inner transform may not outlive: arguments of
         the transforms that are open.
+    held : set
+        What programs of this graph call back into; their owners must keep it.
     """
 
     __slots__ = (
@@ -123,6 +125,7 @@ class Trace:
         "_room",
         "closed",
         "graph",
+        "held",
         "sources",
         "unbound",
         "values",
@@ -133,6 +136,7 @@ class Trace:
         self.values = {}
         self.unbound = {}
         self.sources = []
+        self.held = set()
         self.closed = False
         self._memo = {}
         self._live = []  # references to the Vars that may still be used

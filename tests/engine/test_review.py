@@ -1,5 +1,7 @@
 """Cases in which results were once wrong or misleading."""
 
+import gc
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,3 +156,30 @@ def test_plain_array_indexed_in_a_loop_names_take():
 
     assert looped(table) == 6.0
     np.testing.assert_array_equal(gv.grad(looped)(table), np.ones(4))
+
+
+def doubled(seen):
+    """An external function made anew at each call, and a pullback and a program."""
+
+    def double(x):
+        return 2 * x
+
+    seen.append(weakref.ref(double))
+    node = gv.external(double, vjp=lambda args, out, g: (2 * g,))
+    gv.grad(lambda x: node(x).sum())(X3)
+    _, pullback = gv.vjp(node, X3)
+    return pullback, gv.compile(lambda x: gv.vmap(node)(x) + 1)
+
+
+def test_external_functions_are_freed_with_what_uses_them():
+    seen = []
+    for _ in range(5):
+        pullback, run = doubled(seen)
+        gc.collect()
+        np.testing.assert_array_equal(pullback(X3)[0], 2 * X3)
+        np.testing.assert_array_equal(run(X3), 2 * X3 + 1)
+        np.testing.assert_array_equal(gv.compile(pullback)(X3)[0], 2 * X3)
+        assert seen[-1]() is not None
+    del pullback, run
+    gc.collect()
+    assert [ref() for ref in seen] == [None] * 5
