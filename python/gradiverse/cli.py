@@ -24,9 +24,16 @@ STUDIES = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports errors of use in one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def parser():
     """The argument parser."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="gradiverse", description="End-to-end studies; each writes a report."
     )
     top.add_argument(
@@ -72,11 +79,13 @@ def read_config(path, table):
         raise FileNotFoundError(f"{path} does not exist")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
     if table not in content:
         names = ", ".join(content) or "none"
         raise ValueError(f"{path} has no table [{table}]; it has: {names}")
+    if not isinstance(content[table], dict):
+        raise ValueError(f"{path}: {table} must be a table, [{table}] on its own line")
     return content[table]
 
 

@@ -67,7 +67,7 @@ def _drop_totals(frame, column, keep_parts, name, notes):
     With `keep_parts` False a total row replaces the parts of its unit-year-week;
     with True total rows go wherever the unit has parts.
     """
-    total = check.is_total(frame[column])
+    total = check.is_total(frame[column], column)
     if not total.any() or total.all():
         return frame
     keys = ["unit"] if keep_parts else ["unit", "year", "week"]
@@ -114,6 +114,12 @@ def _clean(frame, name, by_age, notes):
     )
     if "days" in columns:
         table = table.assign(days=check.days_column(table, name))
+    if by_age and table["age"].isna().any():
+        bad = table["age"].isna().to_numpy()
+        raise ValueError(
+            f"{name}: {int(bad.sum())} row(s) have no age, first: "
+            f"{check._row(table, bad)}. Name it (UNK for unknown) or drop the rows."
+        )
     keys = [c for c in ("unit", "age", "sex", "year", "week") if c in columns]
     check.check_duplicates(table[keys], name)
     if "sex" in columns:

@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 
 REQUIRED = ("unit", "year", "week", "deaths")
-TOTAL_WORDS = {"tot", "total", "all", "all ages", "b", "both", "t"}
+TOTAL_WORDS = {
+    "age": {"tot", "total", "all", "all ages"},
+    "sex": {"tot", "total", "all", "b", "both", "both sexes", "t"},
+}
 
 
-def is_total(values):
-    """True where an age or sex label means "everything together"."""
-    return (
-        pd.Series(values).astype(str).str.strip().str.lower().isin(TOTAL_WORDS)
-    ).to_numpy()
+def is_total(values, column):
+    """True where a label of the column age or sex means "everything together"."""
+    words = pd.Series(values).astype(str).str.strip().str.lower()
+    return words.isin(TOTAL_WORDS[column]).to_numpy()
 
 
 def _row(frame, mask):

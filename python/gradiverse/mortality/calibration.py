@@ -68,6 +68,19 @@ def _frames(data, pool, by_age, weeks_to, last_year):
     return panel, pooled.select(years=pooled.years[pooled.years <= last_year])
 
 
+def _years(years):
+    """Increasing whole years from one number or any iterable of them."""
+    values = years
+    if not isinstance(years, (np.ndarray, str)) and hasattr(years, "__iter__"):
+        values = list(years)
+    values = np.atleast_1d(values)
+    if values.size and (
+        values.dtype.kind not in "iuf" or not (values == np.round(values)).all()
+    ):
+        raise ValueError(f"years must be whole numbers, got {years!r}")
+    return sorted({int(y) for y in values})
+
+
 def _without(panel, drop):
     """The panel's years for which drop(year) is false; None when none are left."""
     years = [y for y in panel.years if not drop(y)]
@@ -118,6 +131,7 @@ def _judgeable(panel, year, enough, window, skipped):
         skipped += [(u, year, "no data for the year") for u in names]
         return np.array([], int)
     now = panel.counts[:, int(np.searchsorted(panel.years, year))]
+    window = window & ((panel.weeks != 53) | np.isfinite(now).any(axis=0))
     keep = []
     for i, name in enumerate(names):
         cells = np.flatnonzero(unit_of == i)
@@ -140,7 +154,8 @@ def _score(model, panel, cells, year, onset, ends, rows, joint, label_end):
         excess = model._predict_panel(target, onset)
     for end in ends:
         for by, out in ((("unit",), rows), ((), joint)):
-            part = excess.total(onset, end, by=by)
+            last = min(end, int(excess.weeks[-1]))  # 52 in a year without week 53
+            part = excess.total(onset, last, by=by)
             part.insert(len(by), "year", year)
             if label_end:
                 part.insert(len(by) + 1, "end", end)
@@ -222,7 +237,7 @@ def rolling_origin(
     >>> len(c.table), c.summary.shape[0]
     (15, 1)
     """
-    years = sorted(int(y) for y in years)
+    years = _years(years)
     if not years:
         raise ValueError("years is empty; name at least one target year")
     if training_years < 1:
@@ -241,6 +256,7 @@ def rolling_origin(
     rows, joint, skipped = [], [], []
     for year in years:
         past = _without(whole, lambda y, year=year: y >= year)
+        past = None if past is None else _panel.fill_week53(past)
         enough = np.zeros(len(whole.cells), bool)
         if past is not None:
             complete = np.isfinite(past.counts[:, :, ~late]).all(axis=2)
@@ -288,7 +304,7 @@ def leave_one_year_out(
     Calibration
         With a column "end" in table and summary.
     """
-    years = sorted(int(y) for y in years)
+    years = _years(years)
     if not years:
         raise ValueError("years is empty; name at least one year to hold out")
     ends = tuple(int(e) for e in np.atleast_1d(ends))

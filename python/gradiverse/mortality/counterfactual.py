@@ -5,6 +5,8 @@ scikit-learn: construct with options, ``fit`` on earlier years, ``predict`` a ye
 its own weeks before an onset.
 """
 
+import inspect
+import numbers
 import warnings
 
 import numpy as np
@@ -37,10 +39,14 @@ def model_class(method):
 def make_model(method, options):
     """Construct a model; unknown options raise TypeError naming the method."""
     cls = model_class(method)
-    try:
-        return cls(**options)
-    except TypeError as error:
-        raise TypeError(f"method {method!r}: {error}") from None
+    known = list(inspect.signature(cls).parameters)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise TypeError(
+            f"method {method!r} has no option {', '.join(unknown)}; its options are "
+            f"{', '.join(known)} (and by_age)"
+        )
+    return cls(**options)
 
 
 class Counterfactual:
@@ -232,7 +238,7 @@ class Counterfactual:
                 f"only {with_days} has a column days; give it in both tables or "
                 "in neither"
             )
-        if int(onset) != onset:
+        if not isinstance(onset, numbers.Real) or onset % 1 != 0:
             raise ValueError(f"onset must be a whole week number, got {onset!r}")
         seen = panel.weeks[np.isfinite(panel.counts[:, 0]).any(axis=0)]
         if len(seen) == 0:

@@ -210,7 +210,11 @@ def write_report(
         A line set apart on top, such as "synthetic data".
     """
     if calibrations is None and calibrate:
-        calibrations = {excess.method: excess.calibration}
+        try:
+            calibrations = {excess.method: excess.calibration}
+        except ValueError as error:
+            untested = f"<p>No year could be held out: {html.escape(str(error))}.</p>"
+            extra = [*extra, ("How far to trust it: not known", untested)]
     table = excess.total(start, end, by=("unit",), scale=scale)
     sentence = headline(excess, start, end, scale)
     sections = [

@@ -8,6 +8,13 @@ LEVELS = (0.95, 0.68)
 CHUNK = 256
 
 
+def _labels(values, times):
+    """Every label repeated, of its own type whatever the others are."""
+    column = np.empty(len(values), object)
+    column[:] = values
+    return pd.Series(np.repeat(column, times)).infer_objects()
+
+
 class Excess:
     """What ``Counterfactual.predict`` returns.
 
@@ -73,8 +80,8 @@ class Excess:
 
         weeks = np.concatenate([panel.weeks[before], self.weeks])
         table = {
-            "unit": np.repeat([u for u, _ in self.cells], len(weeks)),
-            "age": np.repeat(np.array([a for _, a in self.cells], object), len(weeks)),
+            "unit": _labels([u for u, _ in self.cells], len(weeks)),
+            "age": _labels([a for _, a in self.cells], len(weeks)),
             "year": self.year,
             "week": np.tile(weeks, c),
             "observed": join(panel.counts[:, 0][:, before], self.observed),

@@ -5,6 +5,7 @@ GRADIVERSE_DATA, the publisher (when online), a generator of synthetic regions; 
 study says which, and synthetic data are labelled as such on every product.
 """
 
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +28,15 @@ SETTINGS = {
     "pool": True,
     "compare": ["mean", "trend", "cgp"],
     "history_years": None,
+    "training_years": None,
+    "given": None,
+    "years": None,
+    "ends": None,
+    "by_age": True,
     "download": True,
     "seed": 0,
 }
+WHOLE = ("year", "onset", "start", "end", "history_years", "training_years", "given")
 DELAY_WEEKS = 8
 METHOD_OPTIONS = ("covariance", "errors", "components", "restarts", "variance")
 
@@ -158,11 +165,49 @@ def check_settings(config):
     compare = settings["compare"]
     if isinstance(compare, str) or not set(compare) <= set(METHODS):
         raise ValueError(f"compare must be a list of {METHODS}, got {compare!r}")
-    for name in ("year", "onset", "start", "end", "history_years"):
+    for name in WHOLE:
         value = settings[name]
-        if value is not None and (isinstance(value, bool) or int(value) != value):
+        if value is not None and not _whole(value):
             raise ValueError(f"{name} must be a whole number, got {value!r}")
+    for name in ("years", "ends"):
+        value = settings[name]
+        value = [value] if _whole(value) else value
+        if value is not None and (
+            not isinstance(value, (list, tuple)) or not all(map(_whole, value))
+        ):
+            raise ValueError(f"{name} must be a list of whole numbers, got {value!r}")
+        settings[name] = value
+    if isinstance(settings["units"], str):
+        settings["units"] = [settings["units"]]
+    if settings["given"] is not None:
+        onset = settings["given"] + 1
+        if settings["onset"] not in (None, onset):
+            raise ValueError(
+                f"given={onset - 1} means onset={onset}, but onset is "
+                f"{settings['onset']}; give one of them"
+            )
+        settings["onset"] = onset
     return settings
+
+
+def _whole(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_output(output):
+    """Raise before anything is computed when the folder cannot be written."""
+    place = Path(output)
+    if place.exists() and not place.is_dir():
+        raise NotADirectoryError(f"output {place} is a file; name a folder")
+    while not place.exists():
+        place = place.parent
+    try:
+        tempfile.TemporaryDirectory(prefix=".gradiverse-", dir=place).cleanup()
+    except OSError as error:
+        raise OSError(
+            f"cannot write to output {output}: {error.strerror or error}; name a "
+            "folder that can be written"
+        ) from None
 
 
 def run(data=None, output="mortality-output", config=None, quick=False, say=None):
@@ -188,6 +233,7 @@ def run(data=None, output="mortality-output", config=None, quick=False, say=None
     """
     say = say or (lambda line: None)
     settings = check_settings(config)
+    check_output(output)
     begin = time.perf_counter()
     source = choose_data(data, settings["download"], quick, settings["seed"])
     say(f"data: {source.label}")
@@ -195,6 +241,8 @@ def run(data=None, output="mortality-output", config=None, quick=False, say=None
         say(source.banner)
     plan = _plan(source, settings)
     options = {k: settings[k] for k in METHOD_OPTIONS if k in settings}
+    if settings["training_years"] and settings["method"] == "pooled":
+        options["training_years"] = settings["training_years"]
     say(
         f"fit: {settings['method']}, {plan['years'][0]}-{plan['years'][-1]}, predict "
         f"{plan['year']} from week {plan['onset']}"
@@ -237,8 +285,11 @@ def _plan(source, settings):
     if year is None:
         year = 2020 if source.name != "tidy" and 2020 in years else int(years[-1])
     history = frame[frame["year"] < year]
-    if settings["history_years"]:
-        history = history[history["year"] >= year - settings["history_years"]]
+    depth = settings["history_years"]
+    if depth is None and settings["method"] != "pooled":
+        depth = settings["training_years"]
+    if depth:
+        history = history[history["year"] >= year - depth]
     if len(history) == 0:
         raise ValueError(f"no data before {year}; the table has {years[0]}-{years[-1]}")
     current = frame[frame["year"] == year]
@@ -282,7 +333,7 @@ def _calibrate(plan, settings, options, quick, say):
     names = [settings["method"]]
     if not quick:
         names += [m for m in settings["compare"] if m != settings["method"]]
-    years = plan["years"][-5:]
+    years = settings["years"] or plan["years"][-5:]
     last = int(plan["current"]["week"].max())
     end = plan["end"] or int(min(last, plan["history"]["week"].max(), 52))
     out = {}
@@ -294,7 +345,7 @@ def _calibrate(plan, settings, options, quick, say):
                 plan["history"],
                 years,
                 plan["onset"],
-                (end,),
+                settings["ends"] or (end,),
                 method=name,
                 pool=plan["pool"] if name == "pooled" else None,
                 **own,
@@ -342,7 +393,7 @@ def _tables(result):
 def _ages(result, options, say):
     """The same model with broad ages apart, where the table has ages."""
     plan, settings = result["plan"], result["settings"]
-    if "age" not in plan["history"]:
+    if "age" not in plan["history"] or not settings["by_age"]:
         return
     history, current = (
         _italy.broad_ages(plan[k], result["source"].name)
