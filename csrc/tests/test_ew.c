@@ -442,13 +442,23 @@ static void test_casts(void)
     CHECK(gv_ew_get(GV_EW_SIN, GV_I64, GV_I64) == NULL);
 }
 
+/* Valgrind computes long double in double: no oracle for float64 then. */
+static bool oracle_is_wider(void)
+{
+    volatile real one_ = 1, tiny = 0x1p-60L;
+    volatile real sum = one_ + tiny;
+    return LDBL_MANT_DIG <= DBL_MANT_DIG || sum - one_ != 0;
+}
+
 int main(void)
 {
     gv_simd best = gv_simd_level();
+    bool judge_double = oracle_is_wider();
+    if (!judge_double) printf("test_ew: long double is emulated, float64 ulps skipped\n");
     for (int level = 0; level <= (int)best; level++) {
         gv_simd_set((gv_simd)level);
         test_accuracy(true);
-        test_accuracy(false);
+        if (judge_double) test_accuracy(false);
         test_known(GV_F32);
         test_known(GV_F64);
         test_special(GV_F32);
