@@ -454,7 +454,8 @@ int main(void)
 {
     gv_simd best = gv_simd_level();
     bool judge_double = oracle_is_wider();
-    if (!judge_double) printf("test_ew: long double is emulated, float64 ulps skipped\n");
+    if (!judge_double)
+        printf("test_ew: long double is emulated, float64 ulps skipped\n");
     for (int level = 0; level <= (int)best; level++) {
         gv_simd_set((gv_simd)level);
         test_accuracy(true);
