@@ -136,6 +136,10 @@ class KernelForm:
         """(n, n) covariance without white part and count noise."""
         return OFFSET_SD**2 + sum(self._terms(theta)[0].values())
 
+    def epidemic(self, theta):
+        """(n, n) covariance of the epidemic term alone."""
+        return self._terms(theta)[0]["epidemic"]
+
     def contract(self, theta, G):
         """sum_ij G_ij dK_ij/dtheta_k for the kernel's parameters; G symmetric."""
         terms, (x, envelope, chord, lag) = self._terms(theta)

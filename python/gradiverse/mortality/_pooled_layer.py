@@ -7,6 +7,7 @@ from ._pooled_calibrate import correlation_shares, held_out, variance_factors
 from ._pooled_joint import CellLaw
 from ._pooled_kernel import KernelForm, dispersion, white_variance
 from ._pooled_learn import learn
+from ._pooled_severity import severity
 from ._pooled_shared import shared_update, symmetric_root
 
 LEAST_MEAN = 1e-3
@@ -176,6 +177,8 @@ class Layer:
         prior_mean = base * np.maximum(1.0 + mean, LEAST_MEAN)
         diagonal = np.arange(mean.shape[1])
         cov[:, diagonal, diagonal] -= noise
+        if self.shared and first:
+            self._severe(cells, cov, noise, observed - mean, year, first)
         kappa, dof, shares = self.calibration(first)
         shift, common, own = shared_update(
             symmetric_root(cov),
@@ -191,6 +194,26 @@ class Layer:
         size = (np.sqrt(kappa) * ahead)[..., None]
         terms = self._terms(cells, size * common, size * own, shares)
         return mean, CellLaw(terms, noise), dof, prior_mean, prior_sd
+
+    def _severe(self, cells, cov, noise, seen, year, first):
+        """Add to the covariances what severe epidemics of the year would make them."""
+        W = cov.shape[1]
+        epidemic = np.empty((len(cells), W, W))
+        for phase in np.unique(self.panel.phase[cells]):
+            form = KernelForm(
+                year + self.panel.offset, np.full(W, year), np.arange(W), phase
+            )
+            epidemic[self.panel.phase[cells] == phase] = form.epidemic(self.theta)
+        g = slice(first)
+        size = severity(
+            cov[:, g, g],
+            epidemic[:, g, g],
+            noise[:, g],
+            seen[:, g],
+            codes(self.group[cells])[0],
+            self.learned.share,
+        )
+        cov += (size - 1.0)[:, None, None] * epidemic
 
     def _terms(self, cells, common, own, shares):
         """Factors of the law and the groups of cells that share them."""
