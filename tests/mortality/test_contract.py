@@ -84,6 +84,13 @@ def test_years_from_a_generator_and_wrong_years(table):
             mortality.rolling_origin(table, years, 5, method="mean")
 
 
+@pytest.mark.parametrize("date", [None, "never", float("nan")])
+def test_nowcast_names_an_unusable_date(date):
+    row = {"snapshot": 20200902, "unit": "a", "year": 2020, "week": 30, "deaths": 9}
+    with pytest.raises(ValueError, match="date"):
+        mortality.nowcast(pd.DataFrame([row]), date)
+
+
 @pytest.mark.parametrize("method", ["pooled", "mean"])
 def test_rolling_origin_to_week_53(method):
     data, _ = mortality.synthetic(

@@ -114,7 +114,10 @@ def _stamp(date):
     """Date of a publication; integers are YYYYMMDD."""
     if isinstance(date, (int, np.integer)):
         return pd.to_datetime(str(int(date)), format="%Y%m%d")
-    return pd.Timestamp(date).normalize()
+    stamp = pd.Timestamp(date)
+    if pd.isna(stamp):
+        raise ValueError(f"date must be that of a publication, got {date!r}")
+    return stamp.normalize()
 
 
 def _triangle(vintages):
