@@ -6,14 +6,18 @@ case runs A B C A B C ... and the table quotes medians and their ratio.
 
 import json
 import os
+import statistics
 import sys
 import time
 
-import numpy as np
-
 
 def limit_threads(n):
-    """Give every library the same thread budget; call before importing any of them."""
+    """Give every library the same thread budget.
+
+    Call it before anything imports NumPy: its BLAS reads the environment only then.
+    """
+    if "numpy" in sys.modules:
+        raise RuntimeError("limit_threads comes too late: NumPy is imported already")
     for name in ("OMP", "OPENBLAS", "MKL", "GV"):
         os.environ[f"{name}_NUM_THREADS"] = str(n)
     if n == 1:
@@ -50,7 +54,8 @@ def interleave(cases, seconds=2.0, least=7, warm=2):
             f()
             times[name].append(time.perf_counter() - start)
         rounds += 1
-    return {name: tuple(np.percentile(t, [50, 25, 75])) for name, t in times.items()}
+    quarters = {k: statistics.quantiles(t, n=4) for k, t in times.items()}
+    return {k: (median, low, high) for k, (low, median, high) in quarters.items()}
 
 
 def report(work, unit, values, bar=None, ours="gradiverse", note=""):
