@@ -170,3 +170,25 @@ def test_config_takes_the_argument_names_of_the_interface(table, tmp_path):
     assert "ages" not in result["tables"]
     with pytest.raises(ValueError, match="given"):
         study.check_settings({"given": 8, "onset": 5})
+
+
+def test_small_factorisations_run_on_one_blas_thread(table, monkeypatch):
+    """And the number of threads is given back, after errors too."""
+    from gradiverse.mortality import _serial
+    from gradiverse.mortality.baselines import MeanModel
+
+    state = {"n": 7, "seen": []}
+    put = lambda n: state.update(n=n)  # noqa: E731
+    monkeypatch.setattr(_serial, "_controls", lambda: [(lambda: state["n"], put)])
+    fit = MeanModel.fit
+
+    def spy(self, *args, **keywords):
+        state["seen"].append(state["n"])
+        return fit(self, *args, **keywords)
+
+    monkeypatch.setattr(MeanModel, "fit", spy)
+    excess(table)
+    assert state["seen"] == [1] and state["n"] == 7
+    with pytest.raises(ValueError):
+        mortality.Counterfactual("cgp").fit(table[table.year == 2019])
+    assert state["n"] == 7

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 
 from . import _panel
+from ._serial import serial
 from .baselines import MeanModel, SyntheticModel, TrendModel
 from .cgp import CGPModel
 from .result import Excess
@@ -142,6 +143,7 @@ class Counterfactual:
             )
         return built
 
+    @serial
     def _fit_panel(self, panel, pool):
         """Fit on arrays; used by ``fit`` and by the calibration."""
         panel = _panel.fill_week53(panel)
@@ -171,7 +173,7 @@ class Counterfactual:
         self.notes_ += getattr(model, "notes", [])
         for text in getattr(model, "warnings", []):
             self.notes_.append(text)
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, stacklevel=4)
         return self
 
     # -- predict ----------------------------------------------------------------------
@@ -197,6 +199,7 @@ class Counterfactual:
         if not hasattr(self, "model_"):
             raise ValueError("not fitted yet: call fit(history) first")
 
+    @serial
     def _predict_panel(self, panel, onset):
         onset = self._check_current(panel, onset)
         index = self._cell_index(panel)

@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.optimize import least_squares
 
 from . import _validate as check
+from ._serial import serial
 
 EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 26, 60.0])  # weeks
 DRIFT = 0.002  # change of the weekly slope of log deaths, per week
@@ -26,6 +27,7 @@ UNJUDGED = 1.6  # factor on the spread where no earlier publication can be judge
 REQUIRED = ("snapshot", "unit", "year", "week", "deaths")
 
 
+@serial
 def nowcast(vintages, date, horizon=8, settle=17, calibrate=True):
     """Estimate the final counts of the newest weeks of a publication.
 
