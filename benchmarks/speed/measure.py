@@ -20,6 +20,9 @@ def limit_threads(n):
         raise RuntimeError("limit_threads comes too late: NumPy is imported already")
     for name in ("OMP", "OPENBLAS", "MKL", "GV"):
         os.environ[f"{name}_NUM_THREADS"] = str(n)
+    # idle threads of NumPy's BLAS spin for 90 ms by default, on the core that the next
+    # library in turn needs; 2^20 cycles are a third of a millisecond
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = "20"
     if n == 1:
         os.environ["XLA_FLAGS"] = (
             "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"

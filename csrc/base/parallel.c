@@ -35,6 +35,7 @@ static struct pool {
     void *ctx;
     int64_t n, chunk;
     int team;
+    int cpu; /* where the owner opened it, -1 unknown */
     _Alignas(64) atomic_llong next;
     char message[512]; /* first failure message of a worker; under mutex */
 } pool = { .mutex = PTHREAD_MUTEX_INITIALIZER,
@@ -166,10 +167,27 @@ static void keep_message(void)
     gv_fail_clear();
 }
 
+/* Where another library's idle thread spins on the second processor, the kernel may
+ * wake a worker on the owner's and leave both there. Step aside: forbid that processor
+ * for a moment, which moves the worker, and allow it again. */
+static void leave_owner(void)
+{
+#if defined(__linux__)
+    cpu_set_t all, others;
+    if (pool.cpu < 0 || sched_getcpu() != pool.cpu) return;
+    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
+    others = all;
+    CPU_CLR(pool.cpu, &others);
+    if (sched_setaffinity(0, sizeof others, &others) == 0)
+        (void)sched_setaffinity(0, sizeof all, &all);
+#endif
+}
+
 static void join_job(int rank)
 {
     atomic_fetch_add(&pool.inside, 1);
     if (atomic_load(&pool.open) && rank < pool.team) {
+        leave_owner();
         run_chunks();
         keep_message();
     }
@@ -255,6 +273,11 @@ static void open_job(int64_t n, gv_task task, void *ctx, int team)
     pool.ctx = ctx;
     pool.n = n;
     pool.team = team;
+#if defined(__linux__)
+    pool.cpu = sched_getcpu();
+#else
+    pool.cpu = -1;
+#endif
     pool.chunk = n / ((int64_t)team * 16) > 1 ? n / ((int64_t)team * 16) : 1;
     atomic_store(&pool.next, 0);
     atomic_store(&pool.open, true);
