@@ -292,3 +292,19 @@ def test_singular_kernel_names_a_jitter_that_works():
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_gradient_at_the_fit_uses_its_factor():
+    """The likelihood and gradient from the factor at hand are those computed anew."""
+    rng = np.random.default_rng(5)
+    x = np.sort(rng.uniform(0, 10, 40))
+    y = np.sin(x) + 0.1 * rng.normal(size=40)
+    k = gp.SquaredExponential(1.3, 1.7) + gp.White(0.05)
+    for optimize in (False, True):
+        model = gp.GaussianProcess(kernel=k).fit(x, y, optimize=optimize)
+        value, slope = model.log_marginal_likelihood(gradient=True)
+        anew, fresh = model.log_marginal_likelihood(model.kernel_.theta, gradient=True)
+        np.testing.assert_allclose(value, anew, rtol=1e-12)
+        scale = np.abs(fresh).max() + len(x) * 1e-10
+        np.testing.assert_allclose(slope, fresh, atol=1e-8 * scale + 1e-9)
+        assert model.log_marginal_likelihood() == value

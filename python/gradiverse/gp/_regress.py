@@ -76,6 +76,16 @@ class Functions:
         K = _data_covariance(self.kernel, theta, a, self.diagonal)
         return tuple(apply("gp_logml", (K, rows))[1:])
 
+    def contraction(self, theta, a, alpha, chol):
+        """sum(K G) with G the gradient of log N(y; 0, K) with respect to K.
+
+        G = (alpha alpha' - K⁻¹) / 2 comes from the factor at hand, so that the
+        derivative of this sum is that of the likelihood without another one.
+        """
+        a = a if self.fixed is None else self.fixed
+        K = _data_covariance(self.kernel, theta, a, self.diagonal)
+        return np.sum(K * apply("gp_logml_bwd", (alpha, chol, np.ones(1)))[0])
+
     def posterior(self, what, noise, points):
         """Function of (theta, b, a, chol, alpha (1 + p, n)): what is needed at b."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _core
 from ..compile import compile
-from ..grad import value_and_grad
+from ..grad import grad, value_and_grad
 from ._check import finite, floating, points
 from ._optimise import minimise, rescaled
 from ._regress import Functions, basis_matrix
@@ -136,6 +136,7 @@ class GaussianProcess:
         self._compiled = {
             "value": compile(self._made.evidence),
             "gradient": compile(value_and_grad(self._made.evidence)),
+            "slope": compile(grad(self._made.contraction)),
         }
         self.kernel_, self.converged_ = self.kernel, True
         if optimize and self.kernel.n_hyper:
@@ -242,6 +243,12 @@ class GaussianProcess:
             If asked for: with respect to theta.
         """
         self._need_data("log_marginal_likelihood")
+        if theta is None and len(self._rows) == 1:
+            value = self.log_marginal_likelihood_value_
+            if not gradient:
+                return value
+            f = self._compiled["slope"]
+            return value, f(self.kernel_.theta, self._points, self._alpha, self._chol)
         theta = self.kernel_.theta if theta is None else np.asarray(theta, dtype=float)
         self.kernel.with_theta(theta)  # checks the shape
         if gradient:
