@@ -15,7 +15,7 @@ typedef void (*gv_task)(void *ctx, int64_t index);
 void gv_parallel_for(int64_t n, gv_task task, void *ctx);
 void gv_threads_set(int n); /* n >= 1 */
 int gv_threads_get(void);   /* default: physical cores, or OMP_NUM_THREADS */
-/* Set from a signal check; long loops stop early and the VM reports it. */
+/* True inside a task: a gv_parallel_for called from there runs serially. */
 bool gv_in_parallel(void);
 
 #endif
