@@ -31,8 +31,9 @@ def real_of(dtype):
     return np.zeros(0, dtype).real.dtype
 
 
-def assert_close(actual, wanted, epsilons=64.0, what=""):
-    """Equal up to so many epsilons of the scale of the values."""
+def assert_close(actual, wanted, epsilons=64.0, what="", dtype=None):
+    """Equal up to so many epsilons of the scale of the values; the epsilon is that of
+    the values or, where coarser, of the dtype they were computed in."""
     actual, wanted = np.asarray(actual), np.asarray(wanted)
     assert actual.shape == wanted.shape, (what, actual.shape, wanted.shape)
     if actual.dtype.kind in "bi" or actual.size == 0:
@@ -40,7 +41,8 @@ def assert_close(actual, wanted, epsilons=64.0, what=""):
         return
     finite = np.abs(wanted[np.isfinite(wanted)])
     scale = finite.max() if finite.size else 0.0
-    bound = epsilons * np.finfo(real_of(actual.dtype)).eps
+    kinds = [actual.dtype] if dtype is None else [actual.dtype, dtype]
+    bound = epsilons * max(np.finfo(real_of(d)).eps for d in kinds)
     np.testing.assert_allclose(actual, wanted, rtol=bound, atol=bound * scale,
                                err_msg=what)  # fmt: skip
 

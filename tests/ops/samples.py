@@ -9,8 +9,8 @@ Grammar of a `.samples` string::
 
 KIND: r real, c complex, x real or complex, p positive, u uniform in (0, 1), i int64
 (lo <= i < hi), b bool, k random key, s symmetric positive definite, l lower
-triangular, q symmetric (Hermitian where complex). s, l, q and x stand for complex
-values too when the test asks for them.
+triangular, q symmetric (Hermitian where complex), w real and float64 whatever the
+others are. s, l, q and x stand for complex values too when the test asks for them.
 """
 
 import re
@@ -26,7 +26,7 @@ _INPUT = re.compile(
 )
 #: kinds of input that exist as complex values, and those that carry a derivative
 BOTH = "xslq"
-CONTINUOUS = "rcxpuslq"
+CONTINUOUS = "rcxpuslqw"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def dtypes_of(sample):
         return ("complex64", "complex128")
     if kinds & set(BOTH) and not kinds & set("rpu"):
         return ("float32", "float64", "complex64", "complex128")
-    return ("float32", "float64") if kinds & set(CONTINUOUS) else ("float64",)
+    both = kinds & set(CONTINUOUS) - {"w"}
+    return ("float32", "float64") if both else ("float64",)
 
 
 def make(sample, dtype, seed=0):
@@ -106,6 +107,8 @@ def make(sample, dtype, seed=0):
 
 def _array(spec, dtype, rng):
     kind, shape = spec.kind, spec.shape
+    if kind == "w":
+        return _values(spec, "float64", rng).astype(np.float32).astype(np.float64)
     if kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     if kind == "k":

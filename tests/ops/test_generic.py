@@ -79,7 +79,7 @@ def test_value(sample, dtype):
         assert case.type(v) == (out.dtype, out.shape)
 
     def close(a, b):
-        assert_close(a, b, case.epsilons, sample.text)
+        assert_close(a, b, case.epsilons, sample.text, case.dtype)
 
     if sample.op in CHECK:
         CHECK[sample.op](case.arrays, outs, close)
@@ -101,7 +101,7 @@ def test_single_against_double(sample, dtype):
     two = Case(sample, {"float32": "float64", "complex64": "complex128"}[dtype])
     for a, b in zip(one.run(), two.run(), strict=True):
         if a.dtype.kind in "fc":
-            assert_close(a, b.astype(a.dtype), 2 * one.epsilons)
+            assert_close(a, b.astype(a.dtype), 2 * one.epsilons, dtype=one.dtype)
         elif sample.op != "quantize":
             np.testing.assert_array_equal(a, b)
 
