@@ -19,6 +19,7 @@ from .tree import flatten, map_leaves, register_dataclass
 
 _LAZY = {
     "gp": "gradiverse.gp",
+    "lensing": "gradiverse.lensing",
     "mortality": "gradiverse.mortality",
     "ops": "gradiverse.ops",
     "testing": "gradiverse.testing",
