@@ -1,0 +1,6 @@
+/* Painting kernels for AVX-512. */
+#if defined(__x86_64__)
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,prefer-vector-width=512")
+#endif
+#define GV_PM_PAINT_TABLE gv_pm_paint_avx512
+#include "sim/pm/paint.inc"
