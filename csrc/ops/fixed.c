@@ -1,7 +1,8 @@
 /* Fixed point: quantize(x) = round(x / scale) as integers, dequantize(q) = q * scale.
  *
  * Sums of fixed-point values are exact, so steps made of them can be undone bit for
- * bit. The cotangent of a fixed-point value is a float in the units of the value. */
+ * bit. The cotangent of a fixed-point value is a float in the units of the value.
+ * fixed_pack, fixed_unpack (fixed_rows.c) do the same with scales that are computed. */
 #include <math.h>
 
 #include "base/parallel.h"

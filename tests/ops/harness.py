@@ -1,10 +1,18 @@
-"""One operator applied to one sample: graph, derivatives and runs."""
+"""One operator applied to one sample: graph, derivatives and runs.
+
+A fixed-point value is compared and differentiated as the quantity it stands for. Its
+quantum follows from the first letter of its name in the signature: x positions in
+quanta of unit[0] mesh cells of box / mesh, p momenta in quanta of unit[1], q values in
+quanta of step or scale.
+"""
+
+import re
 
 import numpy as np
 
 from gradiverse import _core
 
-from .samples import CONTINUOUS, direction, make, pack
+from .samples import CONTINUOUS, direction, make, names, pack
 
 ROWS = {row["name"]: row for row in _core.ops()}
 
@@ -15,6 +23,10 @@ STRUCTURAL = frozenset(("call", "cond", "const", "external", "input", "scan", "w
 FIXED_POINT = frozenset(("dequantize",))
 #: NumPy dtypes of fixed-point values
 BORDER = {"q32": "int32", "q64": "int64"}
+#: and of their cotangents
+FLOAT = {"q32": "float32", "q64": "float64"}
+#: Their first derivative refuses to be differentiated with respect to some input.
+ONCE = frozenset(())
 #: Accuracy of values relative to the largest, in units of the dtype's epsilon; what
 #: is not named here is elementary or a short sum.
 EPSILONS = {
@@ -31,11 +43,18 @@ def real_of(dtype):
     return np.zeros(0, dtype).real.dtype
 
 
-def assert_close(actual, wanted, epsilons=64.0, what="", dtype=None):
+def assert_close(actual, wanted, epsilons=64.0, what="", dtype=None, fixed=False):
     """Equal up to so many epsilons of the scale of the values; the epsilon is that of
-    the values or, where coarser, of the dtype they were computed in."""
+    the values or, where coarser, of the dtype they were computed in. Fixed-point values
+    round what went before: up to one quantum besides."""
     actual, wanted = np.asarray(actual), np.asarray(wanted)
     assert actual.shape == wanted.shape, (what, actual.shape, wanted.shape)
+    if fixed:
+        eps = np.finfo("float32" if actual.dtype.itemsize == 4 else "float64").eps
+        scale = np.abs(wanted.astype(float)).max(initial=0.0)
+        gap = np.abs((actual - wanted).astype(float)).max(initial=0.0)
+        assert gap <= 1 + epsilons * eps * scale, (what, gap)
+        return
     if actual.dtype.kind in "bi" or actual.size == 0:
         np.testing.assert_array_equal(actual, wanted, err_msg=what)
         return
@@ -55,7 +74,8 @@ class Case:
         self.arrays = make(sample, dtype, seed)
         self.dtype = np.dtype(dtype)
         self.graph = g = _core.Graph()
-        self.inputs = [g.input(a.dtype.name, a.shape) for a in self.arrays]
+        self.names = names(sample, dtype)
+        self.inputs = self.placeholders(self.arrays, self.names)
         first = self.emit(self.inputs)
         self.outs = [first + k for k in range(g.nout(first))]
         self.rng = np.random.default_rng(seed + 1)
@@ -75,6 +95,44 @@ class Case:
         name, shape = self.graph.type(v)
         return np.dtype(BORDER.get(name, name)), tuple(shape)
 
+    def fixed(self, v):
+        """Is the value in fixed point?"""
+        return self.graph.type(v)[0] in BORDER
+
+    def cotangent(self, v):
+        """(dtype, shape) of cotangents and tangents of a value."""
+        name, shape = self.graph.type(v)
+        return np.dtype(FLOAT.get(name, name)), tuple(shape)
+
+    def quantum(self, k, out=False):
+        """What one unit of input (output) k stands for, over its elements."""
+        ends = self.row["signature"].split("->")
+        rows = [re.findall(r"(\w+)\(", e) for e in ends]
+        given = dict(zip(rows[0], self.arrays, strict=False))
+        attrs, letter = self.sample.attrs, rows[out][k][0]
+        if "scale" in attrs:
+            return attrs["scale"]
+        if letter == "q":
+            return given["step"][:, None]
+        if letter == "p":
+            return given["unit"][1]
+        assert letter == "x", (self.sample.op, rows[out][k])
+        box = np.array([attrs[n] for n in ("lx", "ly", "lz")])
+        return (box / attrs["mesh"])[:, None] * given["unit"][0]
+
+    def physical(self, v, array):
+        """The quantity that an output's array stands for."""
+        if not self.fixed(v):
+            return array
+        return array * self.quantum(self.outs.index(v), out=True)
+
+    def moved(self, k, step):
+        """Input k moved by a step in physical units."""
+        x = self.arrays[k]
+        if self.names[k] not in BORDER:
+            return x + step
+        return x + np.rint(step / self.quantum(k)).astype(x.dtype)
+
     def run(self, outs=None, given=(), arrays=(), inputs=None):
         """Compute values from the sample's arrays and further inputs."""
         outs = self.outs if outs is None else outs
@@ -85,18 +143,18 @@ class Case:
     @property
     def continuous(self):
         """Indices of the inputs that carry a derivative."""
-        kinds = [i.kind for i in self.sample.inputs]
-        return [k for k, kind in enumerate(kinds) if kind in CONTINUOUS]
+        inputs = enumerate(self.sample.inputs)
+        return [k for k, i in inputs if i.kind in CONTINUOUS and not i.held]
 
     def smooth(self):
-        """Values that depend smoothly on the inputs: the float outputs, with what is
-        free up to signs or phases replaced by combinations that are not."""
+        """Values that depend smoothly on the inputs: float and fixed-point outputs,
+        where free up to signs or phases replaced by combinations that are not."""
         outs = _INVARIANT.get(self.sample.op, lambda case: case.outs)(self)
-        return [v for v in outs if self.type(v)[0].kind in "fc"]
+        return [v for v in outs if self.cotangent(v)[0].kind in "fc"]
 
     def random_like(self, v):
-        """A random array of the type of a value."""
-        dtype, shape = self.type(v)
+        """A random array of the type of a value's cotangent."""
+        dtype, shape = self.cotangent(v)
         x = self.rng.normal(size=shape)
         if dtype.kind == "c":
             x = x + 1j * self.rng.normal(size=shape)
@@ -108,9 +166,11 @@ class Case:
             direction(self.sample, self.arrays, k, self.rng) for k in self.continuous
         ]
 
-    def placeholders(self, arrays):
-        """New inputs of the types of arrays."""
-        return [self.graph.input(a.dtype.name, a.shape) for a in arrays]
+    def placeholders(self, arrays, dtypes=None):
+        """New inputs of the shapes of arrays, of their dtypes or those named."""
+        dtypes = dtypes or [a.dtype.name for a in arrays]
+        pairs = zip(dtypes, arrays, strict=True)
+        return [self.graph.input(name, a.shape) for name, a in pairs]
 
     def vjp(self, outs, weights):
         """Cotangents of the continuous inputs as values (-1 where zero)."""

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 import scipy.special as sp
 
-from . import reference_gp, reference_random
+from . import reference_fixed, reference_gp, reference_pm, reference_random
 from .samples import DTYPES
 
 REFERENCE = {}
@@ -396,6 +396,9 @@ def quantize(x, scale):
     whole = np.int32 if x.dtype == np.float32 else np.int64
     return np.rint(x / np.asarray(scale, x.dtype)).astype(whole)
 
+
+reference_fixed.register(REFERENCE)
+reference_pm.register(REFERENCE)
 
 # --- Gaussian processes ---------------------------------------------------------
 

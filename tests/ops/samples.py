@@ -4,13 +4,18 @@ Grammar of a `.samples` string::
 
     samples = sample ';' sample ...
     sample  = input ... [ '|' attr '=' value ... ]
-    input   = KIND '[' dims ']' with an optional '{lo,hi}' before or after the dims
+    input   = KIND '[' dims ']' with an optional '{lo,hi}' before or after the dims, and
+              a '!' at the end where the input has no derivative
     value   = number | name | '(' number ',' ... ')'
 
 KIND: r real, c complex, x real or complex, p positive, u uniform in (0, 1), i int64
 (lo <= i < hi), b bool, k random key, s symmetric positive definite, l lower
 triangular, q symmetric (Hermitian where complex), w real and float64 whatever the
 others are. s, l, q and x stand for complex values too when the test asks for them.
+f fixed point, values between lo and hi (-3, 3) in quanta of 2^-20 for q32, in single
+precision, and of 2^-44 for q64: the same values in both; h such quanta times the
+numbers in braces (1), float64 without a derivative. More than two numbers in the
+braces of r, w and i are the elements themselves.
 """
 
 import re
@@ -22,11 +27,13 @@ import numpy as np
 DTYPES = ("bool", "int32", "int64", "float32", "float64", "complex64", "complex128")
 _INPUT = re.compile(
     r"(?P<kind>[a-z])(?:\{(?P<range1>[^}]*)\})?\[(?P<dims>[\d,]*)\]"
-    r"(?:\{(?P<range2>[^}]*)\})?$"
+    r"(?:\{(?P<range2>[^}]*)\})?(?P<held>!?)$"
 )
 #: kinds of input that exist as complex values, and those that carry a derivative
 BOTH = "xslq"
-CONTINUOUS = "rcxpuslqw"
+CONTINUOUS = "rcxpuslqwf"
+#: log2 of the quantum of fixed-point values in single and double precision
+QUANTUM = {"float32": -20, "float64": -44}
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,18 @@ class Input:
 
     kind: str
     shape: tuple
-    low: float | None = None
-    high: float | None = None
+    numbers: tuple | None = None
+    held: bool = False
+
+    @property
+    def low(self):
+        """Lower limit of the values."""
+        return self.numbers and self.numbers[0]
+
+    @property
+    def high(self):
+        """Upper limit of the values."""
+        return self.numbers and self.numbers[1]
 
 
 @dataclass(frozen=True)
@@ -70,8 +87,8 @@ def _sample(op, text):
             raise ValueError(f"{op}: cannot read the input {token!r} of {text!r}")
         dims = tuple(int(n) for n in found["dims"].split(",") if n)
         limits = found["range1"] or found["range2"]
-        low, high = map(float, limits.split(",")) if limits else (None, None)
-        inputs.append(Input(found["kind"], dims, low, high))
+        numbers = tuple(map(float, limits.split(","))) if limits else None
+        inputs.append(Input(found["kind"], dims, numbers, bool(found["held"])))
     attrs = {}
     for token in re.findall(r"\w+=(?:\([^)]*\)|\S+)", right):
         name, _, value = token.partition("=")
@@ -99,6 +116,15 @@ def dtypes_of(sample):
     return ("float32", "float64") if both else ("float64",)
 
 
+def names(sample, dtype):
+    """The dtypes of the inputs as the graph calls them, for arrays as made."""
+    fixed = {"float32": "q32", "float64": "q64"}
+    return [
+        fixed[np.dtype(dtype).name] if i.kind == "f" else a.dtype.name
+        for i, a in zip(sample.inputs, make(sample, dtype), strict=True)
+    ]
+
+
 def make(sample, dtype, seed=0):
     """Inputs of a sample as arrays; the same values for single and double."""
     rng = np.random.default_rng([seed, *map(ord, sample.op)])
@@ -107,12 +133,17 @@ def make(sample, dtype, seed=0):
 
 def _array(spec, dtype, rng):
     kind, shape = spec.kind, spec.shape
+    if kind in "rwi" and len(spec.numbers or ()) > 2:
+        x = np.reshape(spec.numbers, shape)
+        return x.astype({"i": "int64", "w": "float64"}.get(kind, dtype))
     if kind == "w":
         return _values(spec, "float64", rng).astype(np.float32).astype(np.float64)
     if kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     if kind == "k":
         return rng.integers(0, 2**62, shape)
+    if kind in "fh":
+        return _fixed(spec, dtype, rng)
     if kind == "i":
         return rng.integers(int(spec.low), int(spec.high), shape)
     wide = "complex128" if dtype.kind == "c" else "float64"
@@ -124,6 +155,15 @@ def _array(spec, dtype, rng):
     if real is None:  # start from single precision: both precisions see one problem
         x = x.astype("complex64" if x.dtype.kind == "c" else "float32").astype(wide)
     return x.astype(dtype)
+
+
+def _fixed(spec, dtype, rng):
+    shift = QUANTUM[dtype.name]
+    if spec.kind == "h":
+        return np.ldexp(np.broadcast_to(spec.numbers or 1.0, spec.shape), shift)
+    low, high = spec.numbers or (-3, 3)
+    whole = np.rint(np.ldexp(rng.uniform(low, high, spec.shape), 20)).astype("int64")
+    return whole.astype("int32") if dtype.itemsize == 4 else whole << (-20 - shift)
 
 
 def _values(spec, wide, rng):
@@ -161,6 +201,8 @@ def direction(sample, arrays, k, rng):
     """A random direction for input k that keeps it what it is."""
     x, kind = arrays[k], sample.inputs[k].kind
     d = rng.normal(size=x.shape)
+    if kind == "f":
+        return d.astype("float32" if x.dtype.itemsize == 4 else "float64")
     if x.dtype.kind == "c":
         d = d + 1j * rng.normal(size=x.shape)
     if kind == "l":
