@@ -21,6 +21,24 @@ gv_status gv_fft_r2c(gv_dtype dtype, bool weighted, int naxes, const int64_t *di
 gv_status gv_fft_c2r(gv_dtype dtype, bool weighted, int naxes, const int64_t *dim,
                      int64_t batch, void *in, void *out) GV_MUST;
 
+/* Modes at which a symbol is wanted: rows x .. x + nx - 1 of the first axis, none beyond
+ * dim[0] / 2 (symbols are even in x), and columns l = 0 .. width - 1 at (y + l dy,
+ * z + l dz), 0 <= z <= dim[2] / 2. Entry (r, l) goes to factor[r * stride + l]. */
+typedef struct gv_fft_modes {
+    int64_t x, nx, y, z, width, stride;
+    int dy, dz;
+} gv_fft_modes;
+/* Writes real factors of the mesh's dtype; called by several threads at once. */
+typedef void (*gv_fft_symbol)(const void *ctx, const gv_fft_modes *at, void *factor);
+
+/* out = C2R(symbol * R2C(in)), unnormalised, for one real mesh of dim[3]; in == out is
+ * allowed. The passes of the first axis, there and back, happen while a block of columns
+ * is in cache. Counts as two transforms. */
+size_t gv_fft_convolve_scratch(gv_dtype dtype, const int64_t dim[3]);
+gv_status gv_fft_convolve(gv_dtype dtype, const int64_t dim[3], const void *in,
+                          void *out, void *scratch, gv_fft_symbol symbol,
+                          const void *ctx) GV_MUST;
+
 /* Transforms (entries of a batch) executed since the last reset. */
 int64_t gv_fft_count(void);
 void gv_fft_count_reset(void);

@@ -22,4 +22,6 @@ typedef struct gv_fft_shape {
 /* Run; plans at first use. Thread-safe. */
 gv_status gv_fft_execute(const gv_fft_shape *shape, void *in, void *out) GV_MUST;
 
+void gv_fft_count_add(int64_t n);
+
 #endif
