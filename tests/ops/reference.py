@@ -9,7 +9,13 @@ import numpy as np
 import scipy.linalg
 import scipy.special as sp
 
-from . import reference_fixed, reference_gp, reference_pm, reference_random
+from . import (
+    reference_fixed,
+    reference_gp,
+    reference_pm,
+    reference_random,
+    reference_spectral,
+)
 from .samples import DTYPES
 
 REFERENCE = {}
@@ -404,3 +410,4 @@ reference_pm.register(REFERENCE)
 
 reference_gp.register(REFERENCE)
 reference_random.register(REFERENCE)
+reference_spectral.register(REFERENCE)

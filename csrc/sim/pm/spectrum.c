@@ -1,0 +1,311 @@
+/* Symbols on the modes of a box; see spectrum.h. */
+#include "sim/pm/spectrum.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/parallel.h"
+#include "kernels/ew.h"
+
+enum { chunk = 64, parts_max = 64, task_modes = 1 << 14 };
+
+size_t gv_pm_symbol_scratch(const int64_t dim[3])
+{
+    return (size_t)(3 * (dim[0] + dim[1] + dim[2])) * sizeof(double);
+}
+
+static void prepare_axis(gv_pm_symbol *s, int d)
+{
+    int64_t n = s->dim[d];
+    double cell = s->box[d] / (double)n, base = 2 * M_PI / s->box[d];
+    for (int64_t i = 0; i < n; i++) {
+        double k = base * (double)(i <= n / 2 ? i : i - n), w = k * cell;
+        double half = 2 / cell * sin(w / 2);
+        double slope = s->stencil ? (8 * sin(w) - sin(2 * w)) / (6 * cell) : k;
+        if (2 * i == n && s->order[d] % 2 == 1) slope = 0;
+        s->table[d][0][i] = s->laplace ? half * half : k * k;
+        s->table[d][1][i] = k * k;
+        s->table[d][2][i] = s->order[d] == 0 ? 1
+            : s->order[d] == 1               ? slope
+                                             : slope * slope;
+    }
+}
+
+void gv_pm_symbol_prepare(gv_pm_symbol *s, void *scratch)
+{
+    double *at = scratch;
+    s->quarter = (s->order[0] + s->order[1] + s->order[2]) % 4;
+    for (int d = 0; d < 3; d++) {
+        for (int t = 0; t < 3; t++, at += s->dim[d]) s->table[d][t] = at;
+        prepare_axis(s, d);
+    }
+}
+
+/* --- interpolation ------------------------------------------------------------------*/
+
+/* First of the four nodes around ln k, and their weights. */
+static inline int64_t weights_of(const gv_pm_symbol *s, double lnk, double w[4])
+{
+    double u = (lnk - s->lnk0) / s->dlnk, top = (double)(s->nodes - 4);
+    double first = floor(u) - 1;
+    first = first < 0 ? 0 : first > top ? top : first;
+    double t = u - first, a = t - 1, b = t - 2, c = t - 3;
+    w[0] = -a * b * c / 6;
+    w[1] = t * b * c / 2;
+    w[2] = -t * a * c / 2;
+    w[3] = t * a * b / 6;
+    return (int64_t)first;
+}
+
+/* value[l] *= T(k) with kk = k^2; 0 at k = 0. */
+static void interpolate(const gv_pm_symbol *s, const double *nodes, int64_t n,
+                        const double *kk, double *value)
+{
+    double lnk[chunk], w[4];
+    const void *in[1] = { kk };
+    gv_ew_get(GV_EW_LOG, GV_F64, GV_F64)(n, in, lnk);
+    for (int64_t l = 0; l < n; l++) {
+        if (!(kk[l] > 0)) {
+            value[l] = 0;
+            continue;
+        }
+        const double *v = nodes + weights_of(s, 0.5 * lnk[l], w);
+        value[l] *= w[0] * v[0] + w[1] * v[1] + w[2] * v[2] + w[3] * v[3];
+    }
+}
+
+/* --- factors ------------------------------------------------------------------------*/
+
+/* What of the columns from `from` on does not depend on x. */
+typedef struct columns {
+    int64_t n;
+    double K2[chunk], kk[chunk], slope[chunk];
+} columns;
+
+static void take_columns(const gv_pm_symbol *s, const gv_fft_modes *at, int64_t from,
+                         columns *c)
+{
+    c->n = at->width - from < chunk ? at->width - from : chunk;
+    for (int64_t l = 0; l < c->n; l++) {
+        int64_t y = at->y + (from + l) * at->dy, z = at->z + (from + l) * at->dz;
+        c->K2[l] = s->table[1][0][y] + s->table[2][0][z];
+        c->kk[l] = s->table[1][1][y] + s->table[2][1][z];
+        c->slope[l] = s->scale * s->table[1][2][y] * s->table[2][2][z];
+    }
+}
+
+/* (-1/(K2 of x + K2))^inverse times slopes */
+static void fill_row(const gv_pm_symbol *s, const columns *c, int64_t x, double *value)
+{
+    double K2 = s->table[0][0][x], slope = s->table[0][2][x];
+    for (int64_t l = 0; l < c->n; l++) value[l] = slope * c->slope[l];
+    for (int k = 0; k < s->inverse; k++)
+        for (int64_t l = 0; l < c->n; l++) value[l] *= -1 / (K2 + c->K2[l]);
+    if (s->inverse > 0 && x == 0)
+        for (int64_t l = 0; l < c->n; l++)
+            if (K2 + c->K2[l] == 0) value[l] = 0;
+}
+
+/* The common case, -scale/K2 without slopes, in the factors' own precision. */
+#define FILL_INVERSE(T)                                                              \
+    static void fill_inverse_##T(const gv_pm_symbol *s, const columns *c, int64_t x, \
+                                 T *restrict factor)                                 \
+    {                                                                                \
+        T own = (T)s->table[0][0][x], scale = (T) - s->scale;                        \
+        for (int64_t l = 0; l < c->n; l++) factor[l] = scale / (own + (T)c->K2[l]);  \
+        for (int64_t l = 0; x == 0 && l < c->n; l++)                                 \
+            if (c->K2[l] == 0) factor[l] = 0;                                        \
+    }
+FILL_INVERSE(float)
+FILL_INVERSE(double)
+
+static bool is_inverse(const gv_pm_symbol *s, const double *nodes)
+{
+    return nodes == NULL && s->inverse == 1 &&
+        s->order[0] + s->order[1] + s->order[2] == 0;
+}
+
+void gv_pm_symbol_fill(const gv_pm_symbol *s, const double *nodes,
+                       const gv_fft_modes *at, void *factor)
+{
+    columns c;
+    double value[chunk], kk[chunk];
+    bool inverse = is_inverse(s, nodes), single = s->real == GV_F32;
+    for (int64_t from = 0; from < at->width; from += chunk) {
+        take_columns(s, at, from, &c);
+        for (int64_t r = 0; r < at->nx; r++) {
+            int64_t x = at->x + r, to = r * at->stride + from;
+            if (inverse && single) {
+                fill_inverse_float(s, &c, x, (float *)factor + to);
+                continue;
+            }
+            if (inverse) {
+                fill_inverse_double(s, &c, x, (double *)factor + to);
+                continue;
+            }
+            fill_row(s, &c, x, value);
+            if (nodes != NULL) {
+                for (int64_t l = 0; l < c.n; l++) kk[l] = s->table[0][1][x] + c.kk[l];
+                interpolate(s, nodes, c.n, kk, value);
+            }
+            for (int64_t l = 0; l < c.n; l++)
+                if (single)
+                    ((float *)factor)[to + l] = (float)value[l];
+                else
+                    ((double *)factor)[to + l] = value[l];
+        }
+    }
+}
+
+/* --- application --------------------------------------------------------------------*/
+
+typedef struct apply_job {
+    const gv_pm_symbol *s;
+    const double *nodes;
+    const void *in, *g;
+    void *out;
+    int64_t half, rows, group; /* rows (x, y) in all and per task */
+    /* pull */
+    bool pairs;
+    double *part;
+} apply_job;
+
+/* out = i^quarter f in */
+#define TURN(T)                                                                   \
+    static void turn_##T(int quarter, int64_t n, const T *f, const T *in, T *out) \
+    {                                                                             \
+        T sign = quarter >= 2 ? -1 : 1;                                           \
+        for (int64_t l = 0; l < n; l++) {                                         \
+            T re = sign * f[l] * in[2 * l], im = sign * f[l] * in[2 * l + 1];     \
+            out[2 * l] = quarter % 2 == 0 ? re : -im;                             \
+            out[2 * l + 1] = quarter % 2 == 0 ? im : re;                          \
+        }                                                                         \
+    }
+TURN(float)
+TURN(double)
+
+static gv_fft_modes modes_of(const apply_job *j, int64_t row, int64_t z)
+{
+    gv_fft_modes at = { .x = row / j->s->dim[1],
+                        .nx = 1,
+                        .y = row % j->s->dim[1],
+                        .z = z,
+                        .dz = 1,
+                        .stride = chunk };
+    at.width = j->half - z < chunk ? j->half - z : chunk;
+    return at;
+}
+
+static void apply_rows(void *ctx, int64_t task)
+{
+    const apply_job *j = ctx;
+    double factor[chunk];
+    int64_t end = (task + 1) * j->group < j->rows ? (task + 1) * j->group : j->rows;
+    for (int64_t row = task * j->group; row < end; row++)
+        for (int64_t z = 0; z < j->half; z += chunk) {
+            gv_fft_modes at = modes_of(j, row, z);
+            int64_t from = 2 * (row * j->half + z);
+            gv_pm_symbol_fill(j->s, j->nodes, &at, factor);
+            if (j->s->real == GV_F32)
+                turn_float(j->s->quarter, at.width, (const float *)factor,
+                           (const float *)j->in + from, (float *)j->out + from);
+            else
+                turn_double(j->s->quarter, at.width, factor,
+                            (const double *)j->in + from, (double *)j->out + from);
+        }
+}
+
+static apply_job job_of(const gv_pm_symbol *s)
+{
+    apply_job j = { .s = s, .half = s->dim[2] / 2 + 1, .rows = s->dim[0] * s->dim[1] };
+    j.group = task_modes / j.half + 1;
+    return j;
+}
+
+void gv_pm_symbol_apply(const gv_pm_symbol *s, const double *nodes, const void *in,
+                        void *out)
+{
+    apply_job j = job_of(s);
+    j.nodes = nodes;
+    j.in = in;
+    j.out = out;
+    gv_parallel_for((j.rows + j.group - 1) / j.group, apply_rows, &j);
+}
+
+/* --- transpose with respect to the table --------------------------------------------*/
+
+static double at_real(const void *x, bool single, int64_t i)
+{
+    return single ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+/* Re(conj(g) i^quarter f) */
+static double pair_of(const apply_job *j, int64_t i)
+{
+    bool single = j->s->real == GV_F32;
+    double fr = at_real(j->in, single, 2 * i), fi = at_real(j->in, single, 2 * i + 1);
+    double gr = at_real(j->g, single, 2 * i), gi = at_real(j->g, single, 2 * i + 1);
+    switch (j->s->quarter) {
+    case 0: return gr * fr + gi * fi;
+    case 1: return gi * fr - gr * fi;
+    case 2: return -(gr * fr + gi * fi);
+    default: return gr * fi - gi * fr;
+    }
+}
+
+/* One of a fixed number of parts, each with sums of its own. */
+static void pull_rows(void *ctx, int64_t task)
+{
+    const apply_job *j = ctx;
+    const gv_pm_symbol *s = j->s;
+    double value[chunk], kk[chunk], lnk[chunk], w[4];
+    double *to = j->part + task * s->nodes;
+    const void *log_in[1] = { kk };
+    gv_ew_kernel log_of = gv_ew_get(GV_EW_LOG, GV_F64, GV_F64);
+    int64_t end = (task + 1) * j->group < j->rows ? (task + 1) * j->group : j->rows;
+    columns c;
+    memset(to, 0, (size_t)s->nodes * sizeof *to);
+    for (int64_t row = task * j->group; row < end; row++)
+        for (int64_t z = 0; z < j->half; z += chunk) {
+            gv_fft_modes at = modes_of(j, row, z);
+            take_columns(s, &at, 0, &c);
+            fill_row(s, &c, at.x, value);
+            for (int64_t l = 0; l < c.n; l++) kk[l] = s->table[0][1][at.x] + c.kk[l];
+            log_of(c.n, log_in, lnk);
+            for (int64_t l = 0; l < c.n; l++) {
+                if (!(kk[l] > 0)) continue;
+                bool pair = j->pairs && z + l > 0 && 2 * (z + l) < s->dim[2];
+                double v = value[l] * pair_of(j, row * j->half + z + l) * (1 + pair);
+                double *node = to + weights_of(s, 0.5 * lnk[l], w);
+                for (int k = 0; k < 4; k++) node[k] += w[k] * v;
+            }
+        }
+}
+
+static int64_t parts_of(const gv_pm_symbol *s)
+{
+    int64_t rows = s->dim[0] * s->dim[1];
+    return rows < parts_max ? rows : parts_max;
+}
+
+size_t gv_pm_symbol_pull_scratch(const gv_pm_symbol *s)
+{
+    return (size_t)(parts_of(s) * s->nodes) * sizeof(double);
+}
+
+void gv_pm_symbol_pull(const gv_pm_symbol *s, bool pairs, const void *f, const void *g,
+                       double *to, void *scratch)
+{
+    apply_job j = job_of(s);
+    int64_t parts = parts_of(s);
+    j.in = f;
+    j.g = g;
+    j.pairs = pairs;
+    j.part = scratch;
+    j.group = (j.rows + parts - 1) / parts;
+    parts = (j.rows + j.group - 1) / j.group;
+    gv_parallel_for(parts, pull_rows, &j);
+    memset(to, 0, (size_t)s->nodes * sizeof *to);
+    for (int64_t p = 0; p < parts; p++)
+        for (int64_t k = 0; k < s->nodes; k++) to[k] += j.part[p * s->nodes + k];
+}
