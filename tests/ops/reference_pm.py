@@ -14,17 +14,9 @@ def cells(x, unit, lattice, mesh, box):
     return index * shift + 0.5 + (x * unit[0]).T
 
 
-def spline(order, u):
-    """The B-spline of order 2 (cloud in cell), 3, 4 at distances u."""
-    total = np.zeros_like(u)
-    for k in range(order + 1):
-        ramp = np.maximum(u + order / 2 - k, 0.0) ** (order - 1)
-        total += (-1) ** k * math.comb(order, k) * ramp
-    return total / math.factorial(order - 1)
-
-
 def spline_derivative(order, u, n):
-    """Its n-th derivative; zero beyond the smoothness of the pieces."""
+    """n-th derivative of the B-spline of order 2 (cloud in cell), 3 or 4 at distances
+    u; zero beyond the smoothness of its pieces."""
     if n >= order:
         return np.zeros_like(u)
     total = np.zeros_like(u)
@@ -32,7 +24,8 @@ def spline_derivative(order, u, n):
         t = u + order / 2 - k
         ramp = np.where(t > 0, np.maximum(t, 0.0) ** (order - 1 - n), 0.0)
         total += (-1) ** k * math.comb(order, k) * ramp
-    return total / math.factorial(order - 1 - n)
+    inside = np.abs(u) < order / 2  # beyond, the powers cancel up to rounding only
+    return np.where(inside, total / math.factorial(order - 1 - n), 0.0)
 
 
 def windows(u, mesh, box, kind=0, orders=(0, 0, 0)):

@@ -17,9 +17,11 @@ static const gv_pm_paint_kernels *kernels(void)
     }
 }
 
-static gv_pm_paint_rows rows_of(gv_dtype dtype)
+static gv_pm_paint_rows rows_of(gv_dtype dtype, const gv_pm_brush *brush)
 {
     const gv_pm_paint_kernels *k = kernels();
+    if (brush->charge == GV_PM_VALUE && brush->kind > 0)
+        return k->spline[dtype == GV_F64];
     switch (dtype) {
     case GV_Q32: return k->rows[0];
     case GV_Q64: return k->rows[1];
@@ -43,6 +45,6 @@ gv_status gv_pm_paint(const gv_pm_where *where, const gv_pm_brush *brush, bool a
     if (!add)
         memset(mesh, 0,
                (size_t)(m[0] * m[1] * m[2]) * gv_dtype_size(gv_pm_real(where->dtype)));
-    if (!rows_of(where->dtype)(&job, 0, job.locator.rows)) *lost = true;
+    if (!rows_of(where->dtype, brush)(&job, 0, job.locator.rows)) *lost = true;
     return GV_OK;
 }

@@ -4,9 +4,10 @@
  * (1 - f, f) along each axis, and its slope (-1, 1) / cell. What a particle adds to the
  * eight cells (i, j, k) around it, W the product of the weights:
  *     GV_PM_ONE    factor[0] W
- *     GV_PM_VALUE  factor[0] v W, with the slope in place of the weights (without the
- *                  1 / cell) along the axes where `slope` is set
- *     GV_PM_FLUX   sum_d factor[d] v_d W_d, W_d having the slope along d (ditto)
+ *     GV_PM_VALUE  factor[0] v W, with the order[d]-th derivative of the weights along
+ *                  axis d, per cell
+ *     GV_PM_FLUX   sum_d factor[d] v_d W_d, W_d having the slope along d, per cell
+ * GV_PM_VALUE also knows the wider splines of three and four cells, kind 1 and 2.
  *
  * The order of the additions to a cell depends on the positions only, so the bits do not
  * depend on the number of threads. */
@@ -22,7 +23,8 @@ typedef struct gv_pm_brush {
     const void *v;            /* first value, in the real type of the positions */
     int64_t v_next, v_across; /* steps from particle to particle, from v_d to v_d+1 */
     double factor[3];
-    bool slope[3]; /* GV_PM_VALUE */
+    int kind;     /* GV_PM_VALUE: 0 cloud in cell, 1 and 2 the splines after it */
+    int order[3]; /* GV_PM_VALUE: at most kind + 1 */
 } gv_pm_brush;
 
 /* Scratch for painting (a multiple of 64 bytes). */

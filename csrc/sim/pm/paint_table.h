@@ -15,7 +15,8 @@ typedef bool (*gv_pm_paint_rows)(const gv_pm_paint_job *job, int64_t row0,
                                  int64_t row1);
 
 typedef struct gv_pm_paint_kernels {
-    gv_pm_paint_rows rows[4]; /* q32, q64, f32, f64 */
+    gv_pm_paint_rows rows[4];   /* q32, q64, f32, f64 */
+    gv_pm_paint_rows spline[2]; /* f32, f64: kinds 1 and 2 */
 } gv_pm_paint_kernels;
 
 extern const gv_pm_paint_kernels gv_pm_paint_base, gv_pm_paint_avx2, gv_pm_paint_avx512;
