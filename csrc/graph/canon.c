@@ -4,7 +4,8 @@
 #include "base/alloc.h"
 #include "graph/program.h"
 
-extern const gv_op gv_op_input, gv_op_const, gv_op_stop_gradient, gv_op_matmul;
+extern const gv_op gv_op_input, gv_op_const, gv_op_stop_gradient, gv_op_matmul,
+    gv_op_sub;
 
 struct copy {
     const gv_graph *g;
@@ -12,6 +13,7 @@ struct copy {
     gv_val *map;    /* old value -> canonical value */
     uint8_t *state; /* per node: 0 unseen, 1 needed, 2 copied */
     int *stack;
+    bool cut; /* simplified: nodes may be left that nothing needs */
 };
 
 static gv_val follow(const gv_graph *g, const gv_val *map, gv_val v)
@@ -68,21 +70,58 @@ static gv_val absorb_transpose(gv_graph *g, gv_val v, int64_t *flag)
     return v;
 }
 
-static gv_val emit_simplified(gv_graph *g, const gv_node *node, gv_val *in)
+/* A step back right after the same step forth (GV_UNDO): the value before both. */
+static gv_val undone(const gv_graph *g, const gv_node *node, const gv_val *in)
 {
+    const gv_node *first = gv_graph_node(g, in[0]);
+    int n = node->nattr - 1;
+    if (first->op != node->op || first->first != in[0] || first->nattr != n + 1 ||
+        node->attr[n] != -first->attr[n] || first->nin != node->nin || node->nout != 1)
+        return GV_NONE;
+    for (int i = 0; i < n; i++)
+        if (node->attr[i] != first->attr[i]) return GV_NONE;
+    for (int i = 1; i < node->nin; i++)
+        if (in[i] != first->in[i]) return GV_NONE;
+    return first->in[0];
+}
+
+/* (a - b) + b, b + (a - b), (a + b) - b and (b + a) - b are a: exact in fixed point,
+ * where sums wrap around. */
+static gv_val cancelled(const gv_graph *g, const gv_node *node, const gv_val *in)
+{
+    bool plus = node->op == &gv_op_add;
+    const gv_op *inner = plus ? &gv_op_sub : &gv_op_add;
+    for (int i = 0; i < 1 + plus; i++) {
+        const gv_node *n = gv_graph_node(g, in[i]);
+        gv_val b = in[1 - i];
+        if (n->op != inner) continue;
+        if (n->in[1] == b) return n->in[0];
+        if (!plus && n->in[0] == b) return n->in[1];
+    }
+    return GV_NONE;
+}
+
+/* The node in a simpler form; GV_NONE: there is none. */
+static gv_val simplified(gv_graph *g, const gv_node *node, const gv_val *in)
+{
+    gv_dtype d = node->type[0].dtype;
+    bool plus = node->op == &gv_op_add, minus = node->op == &gv_op_sub;
     if (node->op == &gv_op_matmul && node->nattr == 2 && node->attr[0] <= 1 &&
-        node->attr[1] <= 1 && !gv_dtype_is_complex(node->type[0].dtype)) {
+        node->attr[1] <= 1 && !gv_dtype_is_complex(d)) {
         int64_t attr[2] = { node->attr[0], node->attr[1] };
         gv_val ab[2] = { absorb_transpose(g, in[0], &attr[0]),
                          absorb_transpose(g, in[1], &attr[1]) };
+        if (ab[0] == in[0] && ab[1] == in[1]) return GV_NONE;
         return gv_emit(g, node->op, 2, ab, 2, attr);
     }
+    if (node->op->flags & GV_UNDO) return undone(g, node, in);
+    if ((plus || minus) && gv_dtype_is_fixed(d)) return cancelled(g, node, in);
     double x;
-    if (node->op == &gv_op_mul && gv_dtype_is_diff(node->type[0].dtype)) {
+    if (node->op == &gv_op_mul && gv_dtype_is_diff(d)) {
         if (gv_graph_uniform(g, in[1], &x) && x == 1.0) return in[0];
         if (gv_graph_uniform(g, in[0], &x) && x == 1.0) return in[1];
     }
-    return gv_emit_like(g, node, in);
+    return GV_NONE;
 }
 
 static gv_status copy_one(struct copy *c, int k)
@@ -94,7 +133,12 @@ static gv_status copy_one(struct copy *c, int k)
     for (int i = 0; i < n->nin; i++) in[i] = c->map[follow(c->g, c->map, n->in[i])];
     gv_graph *to = c->p->g;
     gv_status s = gv_graph_set_line(to, n->line >= 0 ? gv_graph_line(c->g, n) : NULL);
-    gv_val v = s == GV_OK ? emit_simplified(to, n, in) : GV_NONE;
+    gv_val v = s == GV_OK ? simplified(to, n, in) : GV_NONE;
+    if (s == GV_OK) s = gv_graph_status(to);
+    if (v != GV_NONE)
+        c->cut = true;
+    else if (s == GV_OK)
+        v = gv_emit_like(to, n, in);
     if (s == GV_OK) s = gv_graph_status(to);
     for (int o = 0; s == GV_OK && o < n->nout; o++)
         if (c->map[n->first + o] == GV_NONE) c->map[n->first + o] = v + o;
@@ -174,27 +218,66 @@ static gv_status copy_all(struct copy *c, int nin, const gv_val *in, int nout,
     return GV_OK;
 }
 
-gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
-                       const gv_val *out, gv_program *p)
+static gv_status copy_live(const gv_graph *g, const gv_val *in, const gv_val *out,
+                           gv_program *p, bool *cut)
 {
     struct copy c = { .g = g, .p = p };
-    p->nin = nin;
-    p->nout = nout;
     p->g = gv_graph_new();
-    p->in = gv_alloc(((size_t)nin + 1) * sizeof *p->in);
-    p->out = gv_alloc(((size_t)nout + 1) * sizeof *p->out);
-    p->in_type = gv_alloc(((size_t)nin + 1) * sizeof *p->in_type);
-    p->out_type = gv_alloc(((size_t)nout + 1) * sizeof *p->out_type);
     c.map = gv_alloc(((size_t)g->n_val + 1) * sizeof *c.map);
     c.state = gv_alloc_zero((size_t)g->n_node + 1);
     c.stack = gv_alloc(((size_t)g->n_node + 1) * sizeof *c.stack);
     gv_status s = GV_ERR_MEMORY;
-    if (p->g && p->in && p->out && p->in_type && p->out_type && c.map && c.state &&
-        c.stack)
-        s = copy_all(&c, nin, in, nout, out);
+    if (p->g && c.map && c.state && c.stack) s = copy_all(&c, p->nin, in, p->nout, out);
     gv_free(c.map);
     gv_free(c.state);
     gv_free(c.stack);
-    if (s == GV_OK) hash_program(p);
+    *cut = c.cut;
     return s;
+}
+
+/* Did simplifications leave nodes that nothing needs? */
+static gv_status has_dead(const gv_program *p, bool *dead)
+{
+    const gv_graph *g = p->g;
+    bool *need = gv_graph_needed(g, p->nout, p->out, NULL);
+    if (!need) return GV_ERR_MEMORY;
+    *dead = false;
+    for (int k = 0; k < g->n_node && !*dead; k++) {
+        const gv_node *n = g->node[k];
+        bool used = n->op == &gv_op_input;
+        for (int o = 0; o < n->nout; o++) used |= need[n->first + o];
+        *dead = !used;
+    }
+    gv_free(need);
+    return GV_OK;
+}
+
+gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
+                       const gv_val *out, gv_program *p)
+{
+    p->nin = nin;
+    p->nout = nout;
+    p->in = gv_alloc(((size_t)nin + 1) * sizeof *p->in);
+    p->out = gv_alloc(((size_t)nout + 1) * sizeof *p->out);
+    p->in_type = gv_alloc(((size_t)nin + 1) * sizeof *p->in_type);
+    p->out_type = gv_alloc(((size_t)nout + 1) * sizeof *p->out_type);
+    if (!p->in || !p->out || !p->in_type || !p->out_type) return GV_ERR_MEMORY;
+    bool cut;
+    GV_TRY(copy_live(g, in, out, p, &cut));
+    while (cut) {
+        GV_TRY(has_dead(p, &cut));
+        if (!cut) break;
+        gv_graph *whole = p->g;
+        size_t a = (size_t)nin * sizeof(gv_val), b = (size_t)nout * sizeof(gv_val);
+        gv_val *ends = gv_alloc(a + b + 1);
+        if (!ends) return GV_ERR_MEMORY;
+        memcpy(ends, p->in, a);
+        memcpy(ends + nin, p->out, b);
+        gv_status s = copy_live(whole, ends, ends + nin, p, &cut);
+        gv_graph_free(whole);
+        gv_free(ends);
+        GV_TRY(s);
+    }
+    hash_program(p);
+    return GV_OK;
 }
