@@ -18,9 +18,11 @@ from .graph import evaluate, is_traced
 from .tree import flatten, map_leaves, register_dataclass
 
 _LAZY = {
+    "cosmology": "gradiverse.cosmology",
     "gp": "gradiverse.gp",
     "lensing": "gradiverse.lensing",
     "mortality": "gradiverse.mortality",
+    "nbody": "gradiverse.nbody",
     "ops": "gradiverse.ops",
     "testing": "gradiverse.testing",
 }

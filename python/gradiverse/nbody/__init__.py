@@ -1,0 +1,21 @@
+"""Particle-mesh simulations of structure formation, differentiable.
+
+Start with `white_noise`, `evolve` it to `Particles`, `paint` them and take the
+`power_spectrum`. Lengths are comoving Mpc/h, wavenumbers h/Mpc, a = 1 today.
+"""
+
+from .evolve import advance, evolve
+from .lpt import lpt
+from .particles import Particles
+from .pgd import PGD
+from .snapshot import load, save
+
+__all__ = [
+    "PGD",
+    "Particles",
+    "advance",
+    "evolve",
+    "load",
+    "lpt",
+    "save",
+]
