@@ -16,10 +16,28 @@ def _mortality(arguments, config, say):
     run(arguments.data, arguments.output, config, arguments.quick, say)
 
 
+def _lensing(arguments, config, say):
+    from .lensing.study import run
+
+    run(
+        arguments.output,
+        config,
+        read_config(arguments.config, "cosmology", needed=False),
+        arguments.quick,
+        arguments.n_maps,
+        say,
+        progress=sys.stderr.isatty(),
+    )
+
+
 STUDIES = {
     "mortality": (
         _mortality,
         "excess deaths with calibrated intervals: fit, held-out years, figures, report",
+    ),
+    "lensing": (
+        _lensing,
+        "weak-lensing maps of many skies, spectra against theory, figures, report",
     ),
 }
 
@@ -42,12 +60,17 @@ def parser():
     commands = top.add_subparsers(dest="study", metavar="STUDY")
     for name, (_, text) in STUDIES.items():
         sub = commands.add_parser(name, help=text, description=text)
-        sub.add_argument(
-            "--data",
-            metavar="PATH",
-            help="the table or folder to study "
-            "(default: GRADIVERSE_DATA, a download, synthetic data)",
-        )
+        if name == "mortality":
+            sub.add_argument(
+                "--data",
+                metavar="PATH",
+                help="the table or folder to study "
+                "(default: GRADIVERSE_DATA, a download, synthetic data)",
+            )
+        if name == "lensing":
+            sub.add_argument(
+                "--n-maps", type=int, metavar="N", help="how many skies (default: 4)"
+            )
         sub.add_argument(
             "--config", metavar="FILE.toml", help=f"settings in the table [{name}]"
         )
@@ -61,8 +84,11 @@ def parser():
     return top
 
 
-def read_config(path, table):
-    """The settings of one table of a TOML file; {} without a file."""
+def read_config(path, table, needed=True):
+    """The settings of one table of a TOML file; {} without a file.
+
+    A table that is not needed may be missing.
+    """
     if path is None:
         return {}
     try:
@@ -81,6 +107,8 @@ def read_config(path, table):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
+    if table not in content and not needed:
+        return {}
     if table not in content:
         names = ", ".join(content) or "none"
         raise ValueError(f"{path} has no table [{table}]; it has: {names}")
@@ -94,7 +122,7 @@ def main(argv=None):
     top = parser()
     arguments = top.parse_args(argv)
     if arguments.version:
-        from .mortality.report import version
+        from ._html import version
 
         print(f"gradiverse {version()}")
         return 0

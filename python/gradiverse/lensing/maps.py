@@ -184,7 +184,7 @@ def write_maps(path, kappa, field_of_view, settings, cosmology, seed=None, **arr
     """
     import h5py
 
-    from .report import version
+    from .._html import version
 
     kappa = np.asarray(kappa)
     if kappa.ndim != 3:

@@ -1,0 +1,164 @@
+"""Tables and slices of a light cone, in float64, differentiable in the cosmology.
+
+A slice belongs to one step of the time integration (BullFrog: to half of one, divided
+at the scale factor of its centre) and covers the distances chi at which its light left.
+Tables have nodes at chi = j h: `time` is the growth D1(a(chi)), and a row of `lens` is
+what a particle at chi adds to a map, times chi.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..grad import stop_gradient
+from ._sources import HUBBLE_DISTANCE, prefactor
+
+NODES = 1024  # of a table: its interpolation error is far below 1e-10
+_U, _W = np.polynomial.legendre.leggauss(128)
+_HALF, _HALF_W = (0.5 * x for x in np.polynomial.legendre.leggauss(8))
+_HALF = _HALF + 0.5
+
+
+class Tables(NamedTuple):
+    """What the operator cone_paint reads.
+
+    Attributes
+    ----------
+    h : float64
+        Spacing of the nodes [Mpc/h].
+    time : (T,) float64
+        D1(a(chi)), 1 today.
+    lens : (S, T) float64
+        Weight of a particle times its distance [Mpc/h].
+    reach : (S,) float64
+        Where each map ends [Mpc/h].
+    """
+
+    h: object
+    time: object
+    lens: object
+    reach: object
+
+
+def reaches(c, sources):
+    """Comoving distance of the farthest source of each map, (S,) [Mpc/h]."""
+    return np.stack([c.comoving_distance(s.z_max) for s in sources])
+
+
+def nodes(c, top):
+    """(h, chi, z) of tables that reach a little beyond the distance top."""
+    h = stop_gradient(top) / (NODES - 3)
+    chi = h * np.arange(NODES)
+    return h, chi, 1.0 / c.scale_factor(chi) - 1.0
+
+
+def tables(c, rows, reach):
+    """`Tables` for weights rows(chi, z) -> (S, T), up to the distances reach (S,)."""
+    h, chi, z = nodes(c, np.max(reach))
+    return Tables(h, c.growth(1.0 / (1.0 + z)), rows(chi, z), stop_gradient(reach))
+
+
+def convergence_rows(c, sources, density):
+    """Rows of `lens` for convergence: 1.5 Om (H0/c)^2 q (1+z)/density.
+
+    density is that of particles in volume times the solid angle of a pixel.
+    """
+
+    def rows(chi, z):
+        q = np.stack([s.efficiency(c, chi) for s in sources])
+        return prefactor(c) * q * (1.0 + z) / density
+
+    return rows
+
+
+def uniform(c, source, a_first, a_last):
+    """Convergence of a universe without structure, over the painted distances."""
+    z, chi, step = _path(c, source.z_max, a_first, a_last)
+    q = source.efficiency(c, chi)
+    return prefactor(c) * np.sum(step * q * chi * (1.0 + z))
+
+
+def noise(c, source, density, a_first, a_last):
+    """C_l of Poisson noise: (1.5 Om (H0/c)^2)^2 int q^2 (1+z)^2 dchi/density."""
+    z, chi, step = _path(c, source.z_max, a_first, a_last)
+    q = source.efficiency(c, chi)
+    return np.sum(step * (prefactor(c) * q * (1.0 + z)) ** 2) / density
+
+
+def _path(c, z_max, a_first, a_last):
+    """(z, chi, dchi) at the nodes of an integral from a_last to the source."""
+    low = max(1.0 / a_last - 1.0, 0.0)
+    high = min(z_max, 1.0 / a_first - 1.0)
+    z = low + (high - low) * 0.5 * (_U + 1)
+    step = (high - low) * 0.5 * _W * HUBBLE_DISTANCE / c.E(1.0 / (1.0 + z))
+    return z, c.comoving_distance(z), step
+
+
+def alignment_level(c, source, f, a_first, a_last):
+    """int n(chi) F dchi over the painted distances: NLA of delta = 1."""
+    z, _, _ = _path(c, source.z_max, a_first, a_last)
+    low = max(1.0 / a_last - 1.0, 0.0)
+    width = (min(source.z_max, 1.0 / a_first - 1.0) - low) * 0.5 * _W
+    return np.sum(width * source.density(z) * f(z))
+
+
+def plane_levels(c, edge, steps):
+    """1.5 Om (H0/c)^2 int chi (1+z) dchi of planes between edges, where painted."""
+    low = c.comoving_distance(a=min(steps[-1], 1.0))
+    edge = np.maximum(edge, low)
+    width = edge[1:] - edge[:-1]
+    chi = edge[:-1, None] + width[:, None] * _HALF
+    per_a = chi / c.scale_factor(chi)
+    return prefactor(c) * width * (per_a @ _HALF_W)
+
+
+def stages(c, steps):
+    """chi at the stages, never below zero, (n_steps + 1,) [Mpc/h]."""
+    a = np.minimum(np.asarray(steps, dtype=np.float64), 1.0)
+    return c.comoving_distance(a=a)
+
+
+def slices(c, setup, factors, table):
+    """Arrays `path` of cone_paint for all steps.
+
+    Returns
+    -------
+    list of (n_steps, 5) float64 arrays
+        rate, centre, lo, hi, h of the first and, for BullFrog, of the second half.
+        Beyond every map's reach slices are empty: lo = hi.
+    """
+    top = np.max(table.reach)
+    edge = np.minimum(stop_gradient(stages(c, setup.steps)), top)
+    h = np.zeros(setup.n_steps) + table.h
+    if setup.integrator == "fastpm":
+        halves = [(factors.rate1, edge[1:], edge[:-1])]
+    else:
+        middle = stop_gradient(stages_at(c, factors.a_centre))
+        middle = np.minimum(middle, top)
+        halves = [
+            (factors.rate1, middle, edge[:-1]),
+            (factors.rate2, edge[1:], middle),
+        ]
+    return [
+        np.stack([rate, factors.centre, low, high, h], axis=1)
+        for rate, low, high in halves
+    ]
+
+
+def stages_at(c, a):
+    """chi of scale factors that may be traced; zero from today on."""
+    return c.comoving_distance(a=np.minimum(a, 1.0))
+
+
+def passes(c, reach, steps, side):
+    """Boxes that the slices of all steps meet, (S,) int64.
+
+    A step covers lo = chi(a_1) <= chi < hi = min(chi(a_0), reach); an empty slice
+    counts nothing.
+    """
+    edge = stages(c, steps)
+    low = edge[1:]
+    high = np.minimum(edge[:-1], np.reshape(reach, (-1, 1)))
+    # half open: a slice that ends on the face of a box does not meet the next one
+    boxes = np.ceil(high / side) - np.floor(low / side)
+    return np.sum(np.where(high > low, boxes, 0.0), axis=1).astype(np.int64)
