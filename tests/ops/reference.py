@@ -13,6 +13,7 @@ from . import (
     reference_fixed,
     reference_gp,
     reference_pm,
+    reference_pm_read,
     reference_random,
     reference_spectral,
 )
@@ -405,6 +406,7 @@ def quantize(x, scale):
 
 reference_fixed.register(REFERENCE)
 reference_pm.register(REFERENCE)
+reference_pm_read.register(REFERENCE)
 
 # --- Gaussian processes ---------------------------------------------------------
 
