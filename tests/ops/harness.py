@@ -19,8 +19,11 @@ ROWS = {row["name"]: row for row in _core.ops()}
 #: Operators with functions, callbacks or no inputs: not describable by samples, tested
 #: with the transforms that make them.
 STRUCTURAL = frozenset(("call", "cond", "const", "external", "input", "scan", "while"))
-#: Their inputs have dtypes that samples cannot name; each has a test of its own.
-FIXED_POINT = frozenset(("dequantize",))
+#: Their inputs have dtypes or an order that samples cannot name; each has tests of its
+#: own.
+FIXED_POINT = frozenset((
+    "cone_count", "cone_paint", "cone_pull", "cone_push", "dequantize",
+))  # fmt: skip
 #: NumPy dtypes of fixed-point values
 BORDER = {"q32": "int32", "q64": "int64"}
 #: and of their cotangents

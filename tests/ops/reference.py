@@ -10,6 +10,7 @@ import scipy.linalg
 import scipy.special as sp
 
 from . import (
+    reference_cone,
     reference_fixed,
     reference_gp,
     reference_pm,
@@ -404,6 +405,7 @@ def quantize(x, scale):
     return np.rint(x / np.asarray(scale, x.dtype)).astype(whole)
 
 
+reference_cone.register(REFERENCE)
 reference_fixed.register(REFERENCE)
 reference_pm.register(REFERENCE)
 reference_pm_read.register(REFERENCE)
