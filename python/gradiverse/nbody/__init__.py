@@ -6,16 +6,23 @@ Start with `white_noise`, `evolve` it to `Particles`, `paint` them and take the
 
 from .evolve import advance, evolve
 from .lpt import lpt
+from .noise import white_noise
 from .particles import Particles
 from .pgd import PGD
 from .snapshot import load, save
+from .spectra import correlation, cross_spectrum, power_spectrum, transfer
 
 __all__ = [
     "PGD",
     "Particles",
     "advance",
+    "correlation",
+    "cross_spectrum",
     "evolve",
     "load",
     "lpt",
+    "power_spectrum",
     "save",
+    "transfer",
+    "white_noise",
 ]

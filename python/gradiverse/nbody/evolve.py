@@ -52,7 +52,7 @@ def check_stepping(cosmology, setup):
             leaves[k] = evaluate(x)
     with barrier():
         known = _program(weights, setup.steps)(tree.unflatten(leaves))
-    check_weights(known, setup.steps)
+    check_weights(known, setup.steps, setup.precision)
 
 
 # --- programs: traced functions of arrays, compiled once for each setting -------------

@@ -30,7 +30,7 @@ __all__ = ["Factors", "check_weights", "factors", "growth_at", "weights"]
 
 NEWTON = 5  # from the mean of a_0 and a_1: below 1e-15 for ratios up to 3
 
-LEAST = 0.02  # least |alpha|; momenta are kept to 2^-26 of the largest, over alpha
+LEAST = {"single": 1e-3, "double": 1e-9}  # of |alpha|; rounding is 2^-26/alpha
 
 
 class Factors(NamedTuple):
@@ -165,10 +165,10 @@ def bullfrog(cosmology, steps):
     )
 
 
-def check_weights(weights, steps):
+def check_weights(weights, steps, precision="single"):
     """ValueError where BullFrog's alpha is too near zero for w = v/mu to be kept."""
     n = int(np.argmin(np.abs(weights)))
-    if not abs(weights[n]) > LEAST:
+    if not abs(weights[n]) > LEAST[precision]:
         raise ValueError(
             f"BullFrog's velocity weight is {weights[n]:.2g} in the step from"
             f" steps[{n}]={steps[n]:g} to steps[{n + 1}]={steps[n + 1]:g}; it vanishes"
