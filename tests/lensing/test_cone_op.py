@@ -12,8 +12,15 @@ import numpy as np
 import pytest
 
 from gradiverse import _core
+from gradiverse.lensing.replicas import replicas
 
-from ..ops.reference_cone import cone_count, cone_images, cone_paint, interpolate
+from ..ops.reference_cone import (
+    cone_count,
+    cone_images,
+    cone_paint,
+    interpolate,
+    replica,
+)
 
 FLOAT = {"q32": "float32", "q64": "float64"}
 WHOLE = {"q32": np.int32, "q64": np.int64}
@@ -341,6 +348,31 @@ def test_transverse_positions_wrap():
         one, two = (cone.replace(x=v).run() for v in (moved, back))
         assert one.sum() > 0
         close(one, two)
+
+
+@pytest.mark.parametrize("grid", [CUBE, BRICK, UNEQUAL], ids=["cube", "brick", "uneq"])
+def test_replicas_as_users_see_them(grid):
+    box = np.array([grid["lx"], grid["ly"], grid["lz"]])
+    for shape in (None, grid["lattice"]):
+        got = replicas(box, 17, np.arange(30), shape)
+        for j in range(30):
+            perm, sign, shift = replica(box, shape or (1, 1, 1), 17, j)
+            np.testing.assert_array_equal(got.permutation[j], perm)
+            np.testing.assert_array_equal(got.signs[j], sign)
+            np.testing.assert_array_equal(got.shift[j], shift)
+    one = replicas(box, -1, 3)
+    np.testing.assert_array_equal(one.permutation, [0, 1, 2])
+    np.testing.assert_array_equal(one.shift, 0.0)
+
+
+def test_replicas_that_do_not_exist():
+    for box, number in ((1.0, -1), (0.0, 1), ((1.0, np.inf, 1.0), 1)):
+        with pytest.raises(ValueError, match="replicas|sides"):
+            replicas(box, 0, number)
+    with pytest.raises(TypeError, match="ints"):
+        replicas(1.0, 0, 0.5)
+    with pytest.raises(ValueError, match="shape"):
+        replicas(1.0, 0, 0, (1, 2))
 
 
 # --- precision ------------------------------------------------------------------------
