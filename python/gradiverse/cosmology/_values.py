@@ -21,14 +21,14 @@ def take(a, index):
 
 
 def require(x, what, low, high, how, open_low=False):
-    """x as float64; ValueError where a known value is not in [low, high].
+    """x as float64; ValueError where a known value is not finite and in [low, high].
 
     With open_low the lower end is excluded.
     """
     x = as_float64(x)
     if is_traced(x):
         return x
-    good = (x > low if open_low else x >= low) & (x <= high)
+    good = (x > low if open_low else x >= low) & (x <= high) & np.isfinite(x)
     if not good.all():
         worst = x[~good].flat[0]
         raise ValueError(f"{what}: {worst:g} is not allowed; {how}")
@@ -63,3 +63,18 @@ def number(x, name):
     if not np.isfinite(array):
         raise ValueError(f"Cosmology: {name}={x} is not finite")
     return float(array)
+
+
+def scale(a):
+    """Scale factors as float64, positive."""
+    return require(a, "a", 0, np.inf, "scale factors are positive", open_low=True)
+
+
+def redshift(z):
+    """Redshifts as float64, above -1."""
+    return require(z, "z", -1, np.inf, "redshifts are above -1", open_low=True)
+
+
+def wavenumber(k):
+    """Wavenumbers as float64, not negative."""
+    return require(k, "k", 0, np.inf, "wavenumbers are not negative")

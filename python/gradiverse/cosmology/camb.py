@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def parameters(results, k=None):
+def parameters(results):
     """Arguments of `Cosmology` from CAMB results; see `Cosmology.from_camb`."""
     try:
         import camb
@@ -18,12 +18,10 @@ def parameters(results, k=None):
         )
     p = results.Params
     h = p.H0 / 100
-    power = results.get_matter_power_interpolator(nonlinear=False)
-    if not np.min(np.abs(power.z)) < 1e-10:
-        raise ValueError("from_camb: ask CAMB for matter power at redshift 0")
-    if k is None:
-        k = np.geomspace(1e-4, power.kmax, 512)
-    k = np.asarray(k, np.float64)
+    k, z, power = results.get_linear_matter_power_spectrum(nonlinear=False)
+    z = np.asarray(z)
+    if not np.abs(z).min() < 1e-10:
+        raise ValueError("from_camb: ask CAMB for matter power at redshift 0 as well")
     w0, wa = p.DarkEnergy.w, p.DarkEnergy.wa
     radiation = results.get_Omega("photon") + results.get_Omega("neutrino")
     return {
@@ -36,5 +34,5 @@ def parameters(results, k=None):
         "Omega_k": p.omk,
         "Omega_r": radiation,
         "T_cmb": p.TCMB,
-        "transfer": (k, power.P(0.0, k)),
+        "transfer": (k, power[np.argmin(np.abs(z))]),
     }

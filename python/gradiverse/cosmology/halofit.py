@@ -2,8 +2,8 @@
 
 With sigma^2(R) = int dln k D^2 e^{-(kR)^2}, D^2 = k^3 P/(2 pi^2) linear, the nonlinear
 scale is where sigma = 1; n and C are minus 3 minus the slope and minus the curvature of
-ln sigma^2 over ln R there. The integral is a trapezoidal sum in ln k, which converges
-exponentially.
+ln sigma^2 over ln R there. The integral is a trapezoidal sum in arsinh(ln(k/k0)/2), which
+converges exponentially.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ from ..grad import stop_gradient
 from . import power
 
 LOW, HIGH = 1e-3, 1e4  # h/Mpc, where the nonlinear scale is looked for
-_LNK = np.linspace(np.log(1e-6), np.log(1e6), 1106)
-_K = np.exp(_LNK)
-_STEP = _LNK[1] - _LNK[0]
+_T = np.linspace(-2.47, 2.52, 1024)
+_K = 0.5 * np.exp(2 * np.sinh(_T))  # 3e-6 ... 1e5, finest where baryons ripple
+_STEP = 2 * np.cosh(_T) * (_T[1] - _T[0])  # d ln k
 _LNR = -np.linspace(np.log(LOW), np.log(HIGH), 129)
 _SMOOTH = np.exp(-((_K * np.exp(_LNR)[:, None]) ** 2))
 

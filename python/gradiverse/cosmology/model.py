@@ -7,7 +7,7 @@ import numpy as np
 from ..tree import register_dataclass
 from . import _chebyshev, background, growth, halofit, power
 from ._check import check, spectrum_table
-from ._values import as_float64, number, require
+from ._values import as_float64, number, redshift, require, scale, wavenumber
 
 _RANGE = f"growth is solved up to a = {_chebyshev.A_MAX:g}"
 
@@ -120,15 +120,14 @@ class Cosmology:
         return type(self)(**{**own, **changes})
 
     @classmethod
-    def from_camb(cls, results, k=None):
+    def from_camb(cls, results):
         """The cosmology of a CAMB calculation, with its linear spectrum as a table.
 
         Parameters
         ----------
         results : camb.CAMBdata
-            With matter power at z = 0 (``params.set_matter_power(redshifts=[0.])``).
-        k : (T,) array, optional
-            h/Mpc; default: 512 points from 1e-4 to CAMB's largest.
+            With matter power at z = 0 (``params.set_matter_power(redshifts=[0.])``);
+            its own wavenumbers are the nodes of the table.
 
         Returns
         -------
@@ -142,7 +141,7 @@ class Cosmology:
         """
         from .camb import parameters
 
-        return cls(**parameters(results, k))
+        return cls(**parameters(results))
 
     # --- background -------------------------------------------------------------
     @property
@@ -167,19 +166,19 @@ class Cosmology:
         >>> round(float(Cosmology(Omega_m=0.307494).E(0.1)), 4)
         17.5552
         """
-        return np.sqrt(background.parts(self, _scale(a)).e2)
+        return np.sqrt(background.parts(self, scale(a)).e2)
 
     def dlnE(self, a):
         """d ln E / d ln a, shaped like a."""
-        return background.log_slope(background.parts(self, _scale(a)))
+        return background.log_slope(background.parts(self, scale(a)))
 
     def Omega_m_a(self, a):
         """Density parameter of matter at a."""
-        return background.parts(self, _scale(a)).matter
+        return background.parts(self, scale(a)).matter
 
     def Omega_de_a(self, a):
         """Density parameter of dark energy at a."""
-        return background.parts(self, _scale(a)).dark_energy
+        return background.parts(self, scale(a)).dark_energy
 
     def comoving_distance(self, z=None, *, a=None):
         """Radial comoving distance in Mpc/h.
@@ -204,10 +203,10 @@ class Cosmology:
         if (z is None) == (a is None):
             raise TypeError("comoving_distance: give z or a")
         if a is None:
-            z = _redshift(z)
+            z = redshift(z)
             a = 1 / (1 + z)
             return background.distance(self, a, z * a)
-        a = _scale(a)
+        a = scale(a)
         return background.distance(self, a, 1 - a)
 
     def comoving_distance_a(self, a):
@@ -298,7 +297,8 @@ class Cosmology:
         >>> round(float(D2 / (3 / 7 * D1**2)), 7)
         1.0084544
         """
-        return self.growth_derivatives(a, normalize)[3 * (_order(order) - 1)]
+        both = self.growth_derivatives(a, normalize)
+        return both[_first(order)]
 
     def growth_rate(self, a, order=1):
         """f = d ln D/d ln a of D1 or D2, shaped like a.
@@ -308,7 +308,7 @@ class Cosmology:
         >>> round(float(Cosmology(Omega_m=0.307494).growth_rate(1.0)), 7)
         0.5199846
         """
-        k = 3 * (_order(order) - 1)
+        k = _first(order)
         g = self.growth_derivatives(a, "matter")
         return g[k + 1] / g[k]
 
@@ -335,7 +335,7 @@ class Cosmology:
         >>> round(float(c.linear_power(0.001)), 2)
         3895.01
         """
-        k = _wavenumber(k)
+        k = wavenumber(k)
         return power.linear(self, k) * self._growth2(z)
 
     def halofit_power(self, k, z=0.0):
@@ -352,16 +352,16 @@ class Cosmology:
         >>> (c.halofit_power(k) / c.linear_power(k)).round(2)
         array([ 0.99,  6.04, 41.86])
         """
-        k = _wavenumber(k)
+        k = wavenumber(k)
         growth2 = as_float64(self._growth2(z))
         flat = growth2.reshape(-1)
-        scale, n, curve, found, absurd = (
+        k_sigma, n, curve, found, absurd = (
             x.reshape(growth2.shape) for x in halofit.nonlinear_scale(self, flat)
         )
-        p = background.parts(self, 1 / (1 + _redshift(z)))
+        p = background.parts(self, 1 / (1 + redshift(z)))
         some = np.where(k > 0, k, 1.0)
         linear = halofit.delta2(self, some) * growth2
-        nonlinear = halofit.halofit(some, linear, scale, n, curve, p)
+        nonlinear = halofit.halofit(some, linear, k_sigma, n, curve, p)
         delta2 = np.where(found, nonlinear, np.where(absurd, np.nan, linear))
         return np.where(k > 0, 2 * np.pi**2 / some**3 * delta2, 0.0)
 
@@ -400,6 +400,14 @@ class Cosmology:
             )
         return power.primordial(self)
 
+    def primordial_power(self, k):
+        """Primordial spectrum of curvature, A_s (k/kp)^(n_s - 1), kp = 0.05/Mpc.
+
+        Shaped like k in h/Mpc, which must be positive; no unit.
+        """
+        k = require(k, "k", 0, np.inf, "wavenumbers are positive", open_low=True)
+        return self.primordial_amplitude() * power.tilt(self, k)
+
     def transfer_function(self, k):
         """Transfer function T(k) -> 1 on large scales, shaped like k.
 
@@ -410,7 +418,7 @@ class Cosmology:
         """
         if not isinstance(self.transfer, str):
             raise ValueError("transfer_function: the spectrum is a table")
-        k = _wavenumber(k)
+        k = wavenumber(k)
         some = np.where(k > 0, k, 1.0)
         return np.where(k > 0, power.FITS[self.transfer](self, some), 1.0)
 
@@ -422,19 +430,8 @@ class Cosmology:
         return self.growth(1 / (1 + z)) ** 2
 
 
-def _order(order):
+def _first(order):
+    """Where D1 or D2 stands in `Growth`."""
     if order not in (1, 2):
         raise ValueError(f"growth: order is 1 or 2, got {order!r}")
-    return order
-
-
-def _scale(a):
-    return require(a, "a", 0, np.inf, "scale factors are positive", open_low=True)
-
-
-def _redshift(z):
-    return require(z, "z", -1, np.inf, "redshifts are above -1", open_low=True)
-
-
-def _wavenumber(k):
-    return require(k, "k", 0, np.inf, "wavenumbers are not negative")
+    return 3 * (order - 1)

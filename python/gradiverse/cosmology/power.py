@@ -80,6 +80,11 @@ def primordial(c):
     return amplitude(c) / _per_primordial(c)
 
 
+def tilt(c, k):
+    """(k/kp)^(ns - 1)."""
+    return (k * c.h / _PIVOT) ** (c.n_s - 1)
+
+
 def _per_primordial(c):
     today = growth.growth(c, np.ones(())).D1
     pivot = (_PIVOT / c.h) ** (1 - c.n_s)
