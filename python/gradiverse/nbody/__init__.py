@@ -6,6 +6,7 @@ Start with `white_noise`, `evolve` it to `Particles`, `paint` them and take the
 
 from .evolve import advance, evolve
 from .lpt import lpt
+from .mesh import acceleration, paint, readout
 from .noise import white_noise
 from .particles import Particles
 from .pgd import PGD
@@ -15,13 +16,16 @@ from .spectra import correlation, cross_spectrum, power_spectrum, transfer
 __all__ = [
     "PGD",
     "Particles",
+    "acceleration",
     "advance",
     "correlation",
     "cross_spectrum",
     "evolve",
     "load",
     "lpt",
+    "paint",
     "power_spectrum",
+    "readout",
     "save",
     "transfer",
     "white_noise",
