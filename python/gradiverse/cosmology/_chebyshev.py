@@ -54,12 +54,12 @@ def solve(first, zeroth, source, start):
     first, zeroth : (PANELS, N)
         Coefficients at the points X.
     source : (PANELS, N) or None
-    start : pair of scalars
-        y and y' at ln A_MIN.
+    start : (2, S)
+        y and y' at ln A_MIN, of S solutions.
 
     Returns
     -------
-    y, y' : (PANELS, N)
+    y, y' : (PANELS, N, S)
     """
     matrix = _EYE + first[:, :, None] * _ONCE + zeroth[:, :, None] * _TWICE
     columns = [-zeroth, -(first + zeroth * _RAMP)]
@@ -72,15 +72,12 @@ def solve(first, zeroth, source, start):
     value = given[..., 0] + _TWICE @ second
     slope = given[..., 1] + _ONCE @ second
     ends = np.stack([value[:, -1], slope[:, -1]], axis=1)  # (PANELS, 2, 2 or 3)
-    one = [] if source is None else [np.ones(1)]
-    state = np.stack([start[0], start[1]])
-    states = []
-    for panel in range(PANELS):
-        full = np.concatenate([state, *one]) if one else state
-        states.append(full)
-        state = ends[panel] @ full
-    states = np.stack(states)[:, :, None]
-    return (value @ states)[..., 0], (slope @ states)[..., 0]
+    one = [] if source is None else [np.ones((1, start.shape[1]))]
+    states = [np.concatenate([start, *one])]
+    for panel in range(PANELS - 1):
+        states.append(np.concatenate([ends[panel] @ states[-1], *one]))
+    states = np.stack(states)
+    return value @ states, slope @ states
 
 
 def evaluate(values, x):

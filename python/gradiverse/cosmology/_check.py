@@ -60,7 +60,7 @@ def _expansion(m, k, r, w0, wa):
             f" Omega_k={k:g}, Omega_r={r:g}, w0={w0:g}, wa={wa:g}: no expansion from a"
             " Big Bang to a = 1.25; check Omega_k and w"
         )
-    if r > 0 and abs(radiation_amplitude(m, r)) < 0.005:
+    if r > _chebyshev.A_MIN * m and abs(radiation_amplitude(m, r)) < 0.005:
         raise ValueError(
             f"Cosmology: with Omega_r/Omega_m={r / m:.4g} the start of growth with"
             " radiation has no growing mode; use Omega_r=0, or other densities"

@@ -37,74 +37,107 @@ class Growth(NamedTuple):
 
 
 def radiation_amplitude(omega_m, omega_r):
-    """ln(4 a_eq/a_H) - 3: the growing part of D1 = ln(a/a_H) is this times 1+1.5y."""
-    return np.log(4 * omega_r / (omega_m * A_HORIZON)) - 3
+    """The growing part 1 + 1.5 a/a_eq in the start with radiation.
+
+    The other part is Meszaros's decaying mode; nothing but matter and radiation counts
+    at A_MIN. Without meaning where radiation is not in excess there.
+    """
+    y = grid.A_MIN * omega_m / omega_r
+    root = np.sqrt(1 + y)
+    log = np.log((root + 1) / (root - 1))
+    other = (1 + 1.5 * y) * log - 3 * root
+    slope = 1.5 * y * log - (1 + 1.5 * y) / root - 1.5 * y / root
+    value = np.log(grid.A_MIN / A_HORIZON)
+    return (value * slope - other) / ((1 + 1.5 * y) * slope - 1.5 * y * other)
 
 
-def _unit(c):
-    """What D1 of the start tends to, over a, deep in the matter era."""
-    some = np.where(c.Omega_r > 0, c.Omega_r, 1.0)
-    factor = 1.5 * c.Omega_m / some * radiation_amplitude(c.Omega_m, some)
-    return np.where(c.Omega_r > 0, factor, 1.0)
+def _matter_start(c, a):
+    """G, G', H, H' early without radiation; curvature, dark energy to first order.
 
-
-def _start(c, a):
-    """G, G', H, H' early."""
+    The first two are the growing mode with radiation, too.
+    """
     k = a * c.Omega_k / c.Omega_m
     w = c.w0 + c.wa
     p = -3 * w
     de = c.Omega_de / c.Omega_m * np.exp(p * np.log(a) - 3 * c.wa)
     g1 = -1.5 * (1 - w) / (p * (p + 2.5))
     h1 = (1.5 * (2 * g1 - 1) - 3 / 7 * (1.5 - 3 * w)) / (p * (p + 4.5) + 3.5)
-    matter = (
+    return (
         1 - 4 / 7 * k + g1 * de,
         -4 / 7 * k + p * g1 * de,
         3 / 7 - 10 / 21 * k + h1 * de,
         -10 / 21 * k + p * h1 * de,
     )
-    g = a + 2 / 3 * c.Omega_r / c.Omega_m
-    rho = a / g
+
+
+def _radiation_start(c, a):
+    """G, G', H, H' of D1 = ln(a/a_H)."""
+    g, rho = _scaling(c, a)
     log = np.log(a / A_HORIZON)
-    om = 1.5 * parts(c, a).matter
-    unit = _unit(c)
-    first, slope = log / unit / g, 1 / unit / g
-    second = om * (log * (log - 4) + 6) / (unit * g) ** 2
-    change = om * (log * (log - 2) + 2) / (unit * g) ** 2
-    radiation = (first, slope - rho * first, second, change - 2 * rho * second)
+    om = 1.5 * parts(c, a).matter / (g * g)
+    first, second = log / g, om * (log * (log - 4) + 6)
+    change = om * (log * (log - 2) + 2)
+    return first, 1 / g - rho * first, second, change - 2 * rho * second
+
+
+def _scaling(c, a):
+    """g = a + (2/3) a_eq and rho = a/g."""
+    g = a + 2 / 3 * c.Omega_r / c.Omega_m
+    return g, a / g
+
+
+def _start(c, a, unit):
+    """G, G', H, H' early, in units of D1 -> a."""
+    pairs = zip(_radiation_start(c, a), _matter_start(c, a), strict=True)
+    units = (unit, unit, unit * unit, unit * unit)
     return [
-        np.where(c.Omega_r > 0, r, m) for r, m in zip(radiation, matter, strict=True)
+        np.where(c.Omega_r > 0, r / u, m)
+        for u, (r, m) in zip(units, pairs, strict=True)
     ]
 
 
 def _nodal(c):
-    """G, G', H, H' at the points of the panels -> (PANELS, N, 4)."""
+    """G, G', H, H' at the points of the panels -> (PANELS, N, 4), and the unit.
+
+    With radiation the solution from the logarithmic start is divided by what it ends
+    with in units of the growing mode, which tends to a + (2/3) a_eq.
+    """
     a = np.exp(grid.X)
     p = parts(c, a)
-    rho = a / (a + 2 / 3 * c.Omega_r / c.Omega_m)
+    _, rho = _scaling(c, a)
     q = log_slope(p)
     pull = rho * (2 * p.curvature + 1.5 * (1 - p.w) * p.dark_energy)
-    start = _start(c, np.float64(grid.A_MIN))
-    first, slope = grid.solve(2 * rho + 2 + q, pull, None, start[:2])
+    early = np.float64(grid.A_MIN)
+    pairs = zip(
+        _matter_start(c, early)[:2], _radiation_start(c, early)[:2], strict=True
+    )
+    start = np.stack([np.stack(pair) for pair in pairs])
+    first, slope = grid.solve(2 * rho + 2 + q, pull, None, start)
+    unit = np.where(c.Omega_r > 0, first[-1, -1, 1] / first[-1, -1, 0], 1.0)
+    first, slope = (
+        np.where(c.Omega_r > 0, y[..., 1] / unit, y[..., 0]) for y in (first, slope)
+    )
+    start = np.stack(_start(c, early, unit)[2:])[:, None]
     second, change = grid.solve(
         4 * rho + 2 + q,
         2 * rho * rho + rho * (3 + q) + pull,
         1.5 * p.matter * first * first,
-        start[2:],
+        start,
     )
-    return np.stack([first, slope, second, change], axis=-1)
+    return np.stack([first, slope, second[..., 0], change[..., 0]], axis=-1), unit
 
 
 def growth(c, a):
     """`Growth` at scale factors a, D1 -> a in the matter era; NaN above A_MAX."""
     flat = a.reshape(-1)
     inside = np.clip(flat, grid.A_MIN, grid.A_MAX)
-    table = grid.evaluate(_nodal(c), np.log(inside))
-    early = _start(c, flat)
+    nodal, unit = _nodal(c)
+    table = grid.evaluate(nodal, np.log(inside))
+    early = _start(c, flat, unit)
     big, small, big2, small2 = (
         np.where(flat < grid.A_MIN, early[k], table[:, k]) for k in range(4)
     )
-    g = flat + 2 / 3 * c.Omega_r / c.Omega_m
-    g = np.where(flat <= grid.A_MAX, g, np.nan)
+    g, _ = _scaling(c, np.where(flat <= grid.A_MAX, flat, np.nan))
     p = parts(c, flat)
     friction, om = 2 + log_slope(p), 1.5 * p.matter
     one, done = g * big, flat * big + g * small

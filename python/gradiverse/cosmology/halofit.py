@@ -2,7 +2,7 @@
 
 With sigma^2(R) = int dln k D^2 e^{-(kR)^2}, D^2 = k^3 P/(2 pi^2) linear, the nonlinear
 scale is where sigma = 1; n and C are minus 3 minus the slope and minus the curvature of
-ln sigma^2 over ln R there. The integral is a trapezoidal sum in arsinh(ln(k/k0)/2), which
+ln sigma^2 over ln R there. The integral is a trapezoidal sum in arsinh(ln(k/k0)/2): it
 converges exponentially.
 """
 
