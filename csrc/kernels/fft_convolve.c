@@ -2,12 +2,13 @@
  *
  * Planes go to half spectra (last axis, then the middle one) in the scratch; blocks of
  * columns along the first axis are transformed, multiplied and transformed back while
- * they are in cache; planes come back. Mode k of the real field is multiplied by s(k),
- * so a table of factors, not a complex array, is all that a block needs. */
+ * they are in cache; planes come back. Lengths 2^a 3^b 5^c run in SIMD lanes
+ * (fft_lanes.h), others through FFTW. */
 #include <stdatomic.h>
 
 #include "base/parallel.h"
 #include "kernels/fft.h"
+#include "kernels/fft_lanes.h"
 #include "kernels/fft_plan.h"
 
 enum { tile_columns = 64, tile_rows = 32 };
@@ -128,17 +129,96 @@ static int64_t plane_of(gv_dtype dtype, const int64_t dim[3])
     return ((dim[1] * (dim[2] / 2 + 1) + line - 1) / line | 1) * line;
 }
 
-size_t gv_fft_convolve_scratch(gv_dtype dtype, const int64_t dim[3])
+/* --- lanes ----------------------------------------------------------------------------*/
+
+typedef struct lanes_job {
+    gv_fft_sweep sweep;
+    const gv_fft_lanes *lanes;
+    int64_t blocks, group; /* column blocks, in all and per task */
+} lanes_job;
+
+/* Strides, in bytes, for vectors of `bytes` bytes; odd multiples of a block keep
+ * neighbouring planes and groups in different cache sets. Returns the blocks. */
+static int64_t lay_out(int bytes, size_t real, const int64_t dim[3], gv_fft_sweep *s)
 {
-    return (size_t)(dim[0] * plane_of(dtype, dim)) * 2 * gv_dtype_size(dtype);
+    int64_t lanes = bytes / (int64_t)real, block = 2 * bytes;
+    s->groups = (dim[2] / 2 + lanes - 1) / lanes;
+    s->run = (dim[1] | 1) * block;
+    int64_t behind = (dim[1] + lanes - 1) / lanes;
+    s->plane = ((s->groups * s->run / block + behind) | 1) * block;
+    return s->groups * dim[1] + behind;
 }
 
-gv_status gv_fft_convolve(gv_dtype dtype, const int64_t dim[3], const void *in,
+static void lanes_forward(void *ctx, int64_t x)
+{
+    const lanes_job *j = ctx;
+    j->lanes->forward(&j->sweep, x);
+}
+
+static void lanes_multiply(void *ctx, int64_t task)
+{
+    const lanes_job *j = ctx;
+    int64_t end = (task + 1) * j->group;
+    if (end > j->blocks) end = j->blocks;
+    for (int64_t b = task * j->group; b < end; b++) j->lanes->multiply(&j->sweep, b);
+}
+
+static void lanes_backward(void *ctx, int64_t x)
+{
+    const lanes_job *j = ctx;
+    j->lanes->backward(&j->sweep, x);
+}
+
+/* Fill in what the lanes need; lanes NULL when they do not offer the lengths. */
+static gv_status plan_lanes(bool single, const int64_t dim[3], lanes_job *j)
+{
+    gv_fft_sweep *s = &j->sweep;
+    j->lanes = NULL;
+    const gv_fft_lanes *lanes = gv_fft_lanes_get(single);
+    if (lanes == NULL || dim[0] < 4 || dim[1] < 4 || dim[2] < 8 || dim[2] % 2 != 0 ||
+        dim[2] > GV_FFT_LANES_MAX)
+        return GV_OK;
+    GV_TRY(gv_fft_line_get(single, dim[0], &s->x));
+    GV_TRY(gv_fft_line_get(single, dim[1], &s->y));
+    GV_TRY(gv_fft_line_get(single, dim[2] / 2, &s->z));
+    if (s->x == NULL || s->y == NULL || s->z == NULL) return GV_OK;
+    size_t real = single ? sizeof(float) : sizeof(double);
+    for (int k = 0; k < 3; k++) s->dim[k] = dim[k];
+    j->lanes = lanes;
+    j->blocks = lay_out(lanes->lanes * (int)real, real, dim, s);
+    j->group = 8;
+    return GV_OK;
+}
+
+static void run_lanes(lanes_job *j)
+{
+    const int64_t *dim = j->sweep.dim;
+    gv_parallel_for(dim[0], lanes_forward, j);
+    gv_parallel_for((j->blocks + j->group - 1) / j->group, lanes_multiply, j);
+    gv_parallel_for(dim[0], lanes_backward, j);
+}
+
+/* --- entry ----------------------------------------------------------------------------*/
+
+size_t gv_fft_convolve_scratch(gv_dtype dtype, const int64_t dim[3])
+{
+    size_t real = gv_dtype_size(dtype);
+    size_t size = (size_t)(dim[0] * plane_of(dtype, dim)) * 2 * real;
+    for (int bytes = 32; bytes <= 64; bytes *= 2) {
+        gv_fft_sweep s;
+        lay_out(bytes, real, dim, &s);
+        if ((size_t)(dim[0] * s.plane) > size) size = (size_t)(dim[0] * s.plane);
+    }
+    return size;
+}
+
+static gv_status run_fftw(gv_dtype dtype, const int64_t dim[3], const void *in,
                           void *out, void *scratch, gv_fft_symbol symbol,
                           const void *ctx)
 {
     convolve_job j = { .single = dtype == GV_F32,
                        .real = gv_dtype_size(dtype),
+                       .dim = { dim[0], dim[1], dim[2] },
                        .half = dim[2] / 2 + 1,
                        .plane = plane_of(dtype, dim),
                        .in = in,
@@ -146,17 +226,31 @@ gv_status gv_fft_convolve(gv_dtype dtype, const int64_t dim[3], const void *in,
                        .spectrum = scratch,
                        .symbol = symbol,
                        .ctx = ctx };
-    for (int k = 0; k < 3; k++) {
-        if (dim[k] < 1 || dim[k] > INT32_MAX)
-            return gv_fail(GV_ERR_VALUE,
-                           "fft: an axis of length %lld cannot be transformed",
-                           (long long)dim[k]);
-        j.dim[k] = dim[k];
-    }
     j.tiles = (j.half + tile_columns - 1) / tile_columns;
-    gv_fft_count_add(2);
     gv_parallel_for(dim[0], forward_plane, &j);
     gv_parallel_for(dim[1] * j.tiles, column_block, &j);
     gv_parallel_for(dim[0], backward_plane, &j);
     return (gv_status)atomic_load(&j.status);
+}
+
+gv_status gv_fft_convolve(gv_dtype dtype, const int64_t dim[3], const void *in,
+                          void *out, void *scratch, gv_fft_symbol symbol,
+                          const void *ctx)
+{
+    lanes_job j = { 0 };
+    for (int k = 0; k < 3; k++)
+        if (dim[k] < 1 || dim[k] > INT32_MAX)
+            return gv_fail(GV_ERR_VALUE,
+                           "fft: an axis of length %lld cannot be transformed",
+                           (long long)dim[k]);
+    GV_TRY(plan_lanes(dtype == GV_F32, dim, &j));
+    gv_fft_count_add(2);
+    if (j.lanes == NULL) return run_fftw(dtype, dim, in, out, scratch, symbol, ctx);
+    j.sweep.in = in;
+    j.sweep.out = out;
+    j.sweep.spectrum = scratch;
+    j.sweep.symbol = symbol;
+    j.sweep.ctx = ctx;
+    run_lanes(&j);
+    return GV_OK;
 }

@@ -98,8 +98,8 @@ static void check_convolve(bool single, const int64_t dim[3], int inverse, bool 
         error += pow(get(single, one, i) - want[i], 2);
         size += want[i] * want[i];
     }
-    /* rms rounding of two transforms, of order eps sqrt(log2 N) each, and the factor */
-    double bound = (single ? 6e-8 : 1.2e-16) * (4 + 2 * sqrt(log2((double)n + 1)));
+    /* rms rounding of two transforms, each eps/2 sqrt(log2 N), and of the factor */
+    double bound = (single ? 6e-8 : 1.2e-16) * (2 + sqrt(2 * log2((double)n + 1)));
     CHECK_NOTE(sqrt(error) <= bound * sqrt(size), "%lldx%lldx%lld %s: %g > %g",
                (long long)dim[0], (long long)dim[1], (long long)dim[2],
                single ? "float" : "double", sqrt(error / size), bound);
