@@ -116,12 +116,13 @@ class Case:
         if "scale" in attrs:
             return attrs["scale"]
         if letter == "q":
-            return given["step"][:, None]
+            return given["step"][..., None]
+        unit = given["unit"][..., None, None]
         if letter == "p":
-            return given["unit"][1]
+            return unit[..., 1, :, :]
         assert letter == "x", (self.sample.op, rows[out][k])
         box = np.array([attrs[n] for n in ("lx", "ly", "lz")])
-        return (box / attrs["mesh"])[:, None] * given["unit"][0]
+        return (box / attrs["mesh"])[:, None] * unit[..., 0, :, :]
 
     def physical(self, v, array):
         """The quantity that an output's array stands for."""
