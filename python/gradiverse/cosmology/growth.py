@@ -96,8 +96,8 @@ def _start(c, a, unit):
     ]
 
 
-def _nodal(c):
-    """G, G', H, H' at the points of the panels -> (PANELS, N, 4), and the unit.
+def _solve(c, order):
+    """G, G' and, for order 2, H, H' at the points of the panels; and the unit.
 
     With radiation the solution from the logarithmic start is divided by what it ends
     with in units of the growing mode, which tends to a + (2/3) a_eq.
@@ -108,51 +108,59 @@ def _nodal(c):
     q = log_slope(p)
     pull = rho * (2 * p.curvature + 1.5 * (1 - p.w) * p.dark_energy)
     early = np.float64(grid.A_MIN)
-    pairs = zip(
-        _matter_start(c, early)[:2], _radiation_start(c, early)[:2], strict=True
-    )
-    start = np.stack([np.stack(pair) for pair in pairs])
+    both = zip(_matter_start(c, early)[:2], _radiation_start(c, early)[:2], strict=True)
+    start = np.stack([np.stack(pair) for pair in both])
     first, slope = grid.solve(2 * rho + 2 + q, pull, None, start)
     unit = np.where(c.Omega_r > 0, first[-1, -1, 1] / first[-1, -1, 0], 1.0)
     first, slope = (
         np.where(c.Omega_r > 0, y[..., 1] / unit, y[..., 0]) for y in (first, slope)
     )
-    start = np.stack(_start(c, early, unit)[2:])[:, None]
+    if order == 1:
+        return (first, slope), unit
     second, change = grid.solve(
         4 * rho + 2 + q,
         2 * rho * rho + rho * (3 + q) + pull,
         1.5 * p.matter * first * first,
-        start,
+        np.stack(_start(c, early, unit)[2:])[:, None],
     )
-    return np.stack([first, slope, second[..., 0], change[..., 0]], axis=-1), unit
+    return (first, slope, second[..., 0], change[..., 0]), unit
 
 
-def growth(c, a):
-    """`Growth` at scale factors a, D1 -> a in the matter era; NaN above A_MAX."""
+def growth(c, a, order=2):
+    """`Growth` at scale factors a, D1 -> a in the matter era; NaN above A_MAX.
+
+    For order 1 without the second three.
+    """
     flat = a.reshape(-1)
+    nodal, unit = _solve(c, order)
     inside = np.clip(flat, grid.A_MIN, grid.A_MAX)
-    nodal, unit = _nodal(c)
-    table = grid.evaluate(nodal, np.log(inside))
+    table = grid.evaluate(np.stack(nodal, axis=-1), np.log(inside))
     early = _start(c, flat, unit)
-    big, small, big2, small2 = (
-        np.where(flat < grid.A_MIN, early[k], table[:, k]) for k in range(4)
-    )
+    values = [
+        np.where(flat < grid.A_MIN, early[k], table[:, k]) for k in range(2 * order)
+    ]
     g, _ = _scaling(c, np.where(flat <= grid.A_MAX, flat, np.nan))
     p = parts(c, flat)
     friction, om = 2 + log_slope(p), 1.5 * p.matter
-    one, done = g * big, flat * big + g * small
-    two, dtwo = g * g * big2, g * g * small2 + 2 * g * flat * big2
-    ddone = om * one - friction * done
-    ddtwo = om * (two + one * one) - friction * dtwo
-    return Growth(*(x.reshape(a.shape) for x in (one, done, ddone, two, dtwo, ddtwo)))
+    one, done = g * values[0], flat * values[0] + g * values[1]
+    found = [one, done, om * one - friction * done]
+    if order == 2:
+        two = g * g * values[2]
+        dtwo = g * g * values[3] + 2 * g * flat * values[2]
+        found += [two, dtwo, om * (two + one * one) - friction * dtwo]
+    found = [x.reshape(a.shape) for x in found]
+    return Growth(*found, *(None,) * (6 - len(found)))
 
 
-def normalised(c, a):
-    """`Growth` with D1 = 1 today, D2 divided by the square of the same number."""
+def normalised(c, a, order=2):
+    """`growth` with D1 = 1 today, D2 divided by the square of the same number."""
     flat = a.reshape(-1)
-    both = growth(c, np.concatenate([np.ones(1), flat]))
+    both = growth(c, np.concatenate([np.ones(1), flat]), order)
     unit = both.D1[0]
     scale = (unit,) * 3 + (unit * unit,) * 3
     return Growth(
-        *((x[1:] / s).reshape(a.shape) for x, s in zip(both, scale, strict=True))
+        *(
+            None if x is None else (x[1:] / s).reshape(a.shape)
+            for x, s in zip(both, scale, strict=True)
+        )
     )

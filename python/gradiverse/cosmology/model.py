@@ -280,12 +280,7 @@ class Cosmology:
         ValueError
             For a known a outside; traced ones give NaN above 1.25.
         """
-        a = require(a, "growth: a", 0, _chebyshev.A_MAX, _RANGE, open_low=True)
-        if normalize == "today":
-            return growth.normalised(self, a)
-        if normalize == "matter":
-            return growth.growth(self, a)
-        raise ValueError(f"growth: normalize is 'today' or 'matter', got {normalize!r}")
+        return self._growth(a, normalize, 2)
 
     def growth(self, a, normalize="today", order=1):
         """Growth factor D1 or D2 of `growth_derivatives`.
@@ -297,8 +292,7 @@ class Cosmology:
         >>> round(float(D2 / (3 / 7 * D1**2)), 7)
         1.0084544
         """
-        both = self.growth_derivatives(a, normalize)
-        return both[_first(order)]
+        return self._growth(a, normalize, _order(order))[3 * order - 3]
 
     def growth_rate(self, a, order=1):
         """f = d ln D/d ln a of D1 or D2, shaped like a.
@@ -308,9 +302,17 @@ class Cosmology:
         >>> round(float(Cosmology(Omega_m=0.307494).growth_rate(1.0)), 7)
         0.5199846
         """
-        k = _first(order)
-        g = self.growth_derivatives(a, "matter")
-        return g[k + 1] / g[k]
+        g = self._growth(a, "matter", _order(order))
+        return g[3 * order - 2] / g[3 * order - 3]
+
+    def _growth(self, a, normalize, order):
+        """`growth_derivatives`; for order 1 without those of D2."""
+        a = require(a, "growth: a", 0, _chebyshev.A_MAX, _RANGE, open_low=True)
+        if normalize == "today":
+            return growth.normalised(self, a, order)
+        if normalize == "matter":
+            return growth.growth(self, a, order)
+        raise ValueError(f"growth: normalize is 'today' or 'matter', got {normalize!r}")
 
     # --- power ------------------------------------------------------------------
     def linear_power(self, k, z=0.0):
@@ -430,8 +432,8 @@ class Cosmology:
         return self.growth(1 / (1 + z)) ** 2
 
 
-def _first(order):
-    """Where D1 or D2 stands in `Growth`."""
+def _order(order):
+    """order, if it is 1 or 2."""
     if order not in (1, 2):
         raise ValueError(f"growth: order is 1 or 2, got {order!r}")
-    return 3 * (order - 1)
+    return order

@@ -86,7 +86,7 @@ def tilt(c, k):
 
 
 def _per_primordial(c):
-    today = growth.growth(c, np.ones(())).D1
+    today = growth.growth(c, np.ones(()), 1).D1
     pivot = (_PIVOT / c.h) ** (1 - c.n_s)
     return 8 / 25 * np.pi**2 * pivot * HUBBLE_LENGTH**4 * (today / c.Omega_m) ** 2
 
