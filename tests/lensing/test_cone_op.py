@@ -367,7 +367,7 @@ def test_replicas_as_users_see_them(grid):
 
 def test_replicas_that_do_not_exist():
     for box, number in ((1.0, -1), (0.0, 1), ((1.0, np.inf, 1.0), 1)):
-        with pytest.raises(ValueError, match="replicas|sides"):
+        with pytest.raises(ValueError, match=r"replicas|sides"):
             replicas(box, 0, number)
     with pytest.raises(TypeError, match="ints"):
         replicas(1.0, 0, 0.5)

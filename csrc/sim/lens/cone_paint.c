@@ -13,15 +13,14 @@
 #include "kernels/move.h"
 #include "sim/lens/cone_pass.h"
 
-enum { CHUNK = 8192, CHUNKS = 32, BANDS = 64, FLAT = 3, TANGENT = 6 };
+enum { CHUNK = 8192, CHUNKS = 32, BANDS = 64 };
 
 /* The particles of one chunk that fall on the map. */
 typedef struct chunk {
     int32_t n, start[BANDS + 1]; /* of each band in order */
     double farthest;             /* distance */
-    double *record;              /* n_1, n_0, d [, their tangents] */
+    double *record, *sorted;     /* as they come, and by band */
     uint8_t *band;
-    uint32_t *order; /* record numbers by band */
 } chunk;
 
 typedef struct painter {
@@ -34,7 +33,8 @@ typedef struct painter {
     int64_t chunks, rows_each;
     chunk *chunk;
     int64_t first_row, count; /* of this batch: row, chunks */
-    int64_t band_rows, bands, colour;
+    int band_rows;
+    int64_t bands, colour;
 } painter;
 
 /* --- room --------------------------------------------------------------------------- */
@@ -56,17 +56,18 @@ static size_t carve(painter *t, const int64_t lattice[3], bool push, char *base)
     gv_cone_room at = { base, 0 };
     int64_t rows, room, chunks, tables = gv_cone_pass_room(lattice);
     cut(lattice, &rows, &room, &chunks);
-    int width = push ? TANGENT : FLAT;
+    int width = push ? GV_CONE_TANGENT : GV_CONE_FLAT;
     chunk *list = gv_cone_carve(&at, chunks, sizeof *list);
     double *table = gv_cone_carve(&at, tables, sizeof *table);
     double *d_factor = gv_cone_carve(&at, push ? tables / 4 : 0, sizeof *d_factor);
     for (int64_t k = 0; k < chunks; k++) {
         double *record = gv_cone_carve(&at, room * width, sizeof *record);
-        uint32_t *order = gv_cone_carve(&at, room, sizeof *order);
+        double *sorted =
+            gv_cone_carve(&at, (room + GV_CONE_LANES) * width, sizeof *sorted);
         uint8_t *band = gv_cone_carve(&at, room, 1);
         if (t == NULL) continue;
         list[k].record = record;
-        list[k].order = order;
+        list[k].sorted = sorted;
         list[k].band = band;
     }
     if (t) {
@@ -85,22 +86,19 @@ size_t gv_cone_paint_scratch(const int64_t lattice[3], bool push)
     return carve(NULL, lattice, push, NULL);
 }
 
-/* --- records and pixels, for either state ------------------------------------------- */
-
-/* Whole part of a pixel number n > -1, from -1 up. */
-static inline int64_t whole(double n) { return (int64_t)(n + 1) - 1; }
+/* --- tangents of records, for either state ------------------------------------------ */
 
 #define STATE int32_t
 #define REAL float
 #define NAME(x) x##_q32
-#include "sim/lens/cone_paint.inc"
+#include "sim/lens/cone_tangents.inc"
 #undef STATE
 #undef REAL
 #undef NAME
 #define STATE int64_t
 #define REAL double
 #define NAME(x) x##_q64
-#include "sim/lens/cone_paint.inc"
+#include "sim/lens/cone_tangents.inc"
 
 /* --- first stage: records ----------------------------------------------------------- */
 
@@ -113,8 +111,8 @@ static void record_flat(void *ctx, const gv_cone_place *place, const gv_cone_hit
 {
     chunk *c = ((recorder *)ctx)->chunk;
     (void)place;
-    double *r = c->record + (int64_t)c->n * FLAT;
-    for (int k = 0; k < hits->n; k++, r += FLAT) {
+    double *r = c->record + (int64_t)c->n * GV_CONE_FLAT;
+    for (int k = 0; k < hits->n; k++, r += GV_CONE_FLAT) {
         int i = hits->index[k];
         r[0] = hits->pixel[1][i];
         r[1] = hits->pixel[0][i];
@@ -128,7 +126,7 @@ static void record_tangent(void *ctx, const gv_cone_place *place,
 {
     recorder *w = ctx;
     chunk *c = w->chunk;
-    double *r = c->record + (int64_t)c->n * TANGENT;
+    double *r = c->record + (int64_t)c->n * GV_CONE_TANGENT;
     if (w->painter->cone->state == GV_Q64)
         tangents_q64(w->painter, place, hits, r);
     else
@@ -136,14 +134,15 @@ static void record_tangent(void *ctx, const gv_cone_place *place,
     c->n += hits->n;
 }
 
-/* Record numbers in order of bands. */
+/* Copy the records in order of bands, with readable ones behind the last. */
 static void sort_records(const painter *t, chunk *c)
 {
     int32_t *start = c->start, next[BANDS];
+    int width = t->width;
     memset(start, 0, sizeof c->start);
     for (int32_t k = 0; k < c->n; k++) {
-        const double *r = c->record + (int64_t)k * t->width;
-        int64_t band = (whole(r[0]) + 1) / t->band_rows;
+        const double *r = c->record + (int64_t)k * width;
+        int band = ((int)(r[0] + 1)) / t->band_rows;
         c->band[k] = (uint8_t)band;
         start[band + 1]++;
         c->farthest = r[2] > c->farthest ? r[2] : c->farthest;
@@ -152,7 +151,13 @@ static void sort_records(const painter *t, chunk *c)
         next[b] = start[b];
         start[b + 1] += start[b];
     }
-    for (int32_t k = 0; k < c->n; k++) c->order[next[c->band[k]]++] = (uint32_t)k;
+    for (int32_t k = 0; k < c->n; k++) {
+        const double *from = c->record + (int64_t)k * width;
+        double *to = c->sorted + (int64_t)next[c->band[k]]++ * width;
+        for (int e = 0; e < width; e++) to[e] = from[e];
+    }
+    memset(c->sorted + (int64_t)c->n * width, 0,
+           (size_t)(GV_CONE_LANES * width) * sizeof *c->sorted);
 }
 
 static void record_chunk(void *ctx, int64_t index)
@@ -172,16 +177,17 @@ static void record_chunk(void *ctx, int64_t index)
 static void paint_band(void *ctx, int64_t index)
 {
     const painter *t = ctx;
+    const gv_cone_kernels *kernels = t->pass.kernels;
     int64_t band = 2 * index + t->colour;
-    bool wide = t->cone->state == GV_Q64;
     for (int64_t k = 0; k < t->count; k++) {
         const chunk *c = t->chunk + k;
-        int32_t from = c->start[band], to = c->start[band + 1];
-        if (from == to) continue;
+        int32_t from = c->start[band], n = c->start[band + 1] - from;
+        const double *record = c->sorted + (int64_t)from * t->width;
+        if (n == 0) continue;
         if (t->tangent)
-            (wide ? push_records_q64 : push_records_q32)(t, c, from, to);
+            kernels->push(t->cone, t->tangent->lens, record, n, t->map);
         else
-            (wide ? paint_records_q64 : paint_records_q32)(t, c, from, to);
+            kernels->paint(t->cone, record, n, t->map);
     }
 }
 
@@ -215,7 +221,7 @@ static gv_status paint_all(painter *t)
 {
     const gv_cone *c = t->cone;
     int64_t from, to;
-    t->band_rows = (c->rows + 1) / (BANDS - 1) + 1;
+    t->band_rows = (int)((c->rows + 1) / (BANDS - 1) + 1);
     t->bands = (c->rows + 1) / t->band_rows + 1;
     gv_cone_replicas(c, &from, &to);
     for (int64_t j = from; j < to; j++) {
@@ -243,8 +249,8 @@ gv_status gv_cone_paint(const gv_cone *cone, void *kappa, void *scratch)
 gv_status gv_cone_push(const gv_cone *cone, const gv_cone_tangent *d, void *d_kappa,
                        void *scratch)
 {
-    size_t size = cone->state == GV_Q64 ? 8 : 4;
-    gv_move_zero(d_kappa, (size_t)(cone->n_source * cone->rows * cone->cols) * size);
+    int64_t pixels = cone->n_source * cone->rows * cone->cols;
+    gv_move_zero(d_kappa, (size_t)pixels * gv_cone_item(cone));
     GV_TRY(gv_cone_check(cone));
     painter t = { .cone = cone, .tangent = d, .map = d_kappa };
     carve(&t, cone->grid.lattice, true, scratch);

@@ -138,13 +138,13 @@ static void find_planes(gv_cone_pass *s, const gv_cone *c, int64_t j)
     }
 }
 
-static gv_cone_project project_of(const gv_cone *c)
+static const gv_cone_kernels *kernels_of(const gv_cone *c)
 {
-    bool wide = c->state == GV_Q64, more = c->extra != NULL;
+    bool wide = c->state == GV_Q64;
     switch (gv_simd_level()) {
-    case GV_SIMD_AVX512: return gv_cone_projects_avx512[wide][more];
-    case GV_SIMD_AVX2: return gv_cone_projects_avx2[wide][more];
-    default: return gv_cone_projects_base[wide][more];
+    case GV_SIMD_AVX512: return &gv_cone_avx512[wide];
+    case GV_SIMD_AVX2: return &gv_cone_avx2[wide];
+    default: return &gv_cone_base[wide];
     }
 }
 
@@ -176,7 +176,7 @@ void gv_cone_pass_set(gv_cone_pass *s, const gv_cone *c, int64_t j, double *room
 {
     const int64_t *lattice = c->grid.lattice;
     int64_t most = gv_cone_pass_room(lattice) / 4;
-    *s = (gv_cone_pass){ .cone = c, .project = project_of(c) };
+    *s = (gv_cone_pass){ .cone = c, .kernels = kernels_of(c) };
     s->replica = gv_replica_make(c->grid.box, lattice, c->seed, j);
     for (int a = 0; a < 3; a++) {
         s->at[a] = room + a * most;
@@ -208,13 +208,18 @@ static int64_t plane_of(const gv_cone_pass *s, int64_t k)
     return s->from[run] + k;
 }
 
-/* Indices along the first two axes of the box of row r. */
+/* Indices along the first two axes of the box of row r. The line of sight runs faster
+ * than the transverse axis: rows that follow each other fall on one part of the map. */
 static void row_index(const gv_cone_pass *s, int64_t r, int64_t index[2])
 {
-    int64_t n = s->los == 1 ? s->planes : s->cone->grid.lattice[1];
-    index[0] = r / n;
-    index[1] = r % n;
-    if (s->los < 2) index[s->los] = plane_of(s, index[s->los]);
+    if (s->los == 2) {
+        int64_t n = s->cone->grid.lattice[1];
+        index[0] = r / n;
+        index[1] = r % n;
+        return;
+    }
+    index[s->los] = plane_of(s, r % s->planes);
+    index[1 - s->los] = r / s->planes;
 }
 
 typedef struct walker {
@@ -237,9 +242,8 @@ static void walk_run(walker *w, int64_t row, int64_t from, int64_t to, int64_t p
 {
     const gv_cone_pass *s = w->pass;
     const gv_cone *c = s->cone;
-    const int64_t *lattice = c->grid.lattice;
-    int64_t n = lattice[0] * lattice[1] * lattice[2];
-    size_t size = c->state == GV_Q64 ? 8 : 4;
+    int64_t n = gv_cone_particles(c);
+    size_t size = gv_cone_item(c);
     gv_cone_block *b = &w->block;
     for (int64_t at = from; at < to; at += GV_CONE_BLOCK) {
         int m = (int)(to - at < GV_CONE_BLOCK ? to - at : GV_CONE_BLOCK);
@@ -251,7 +255,7 @@ static void walk_run(walker *w, int64_t row, int64_t from, int64_t to, int64_t p
         }
         b->at[s->inner] = s->at[s->inner] + at;
         b->factor = s->los == 2 ? s->factor + at : w->factor;
-        s->project(b, m, &w->hits);
+        s->kernels->project[c->extra != NULL](b, m, &w->hits);
         if (w->hits.n == 0) continue;
         gv_cone_place place = { b, row + at, s->los == 2 ? at : plane, s->los == 2 };
         w->visit(w->ctx, &place, &w->hits);

@@ -38,14 +38,44 @@ typedef struct gv_cone_hits {
 /* Fill hits for m particles; distance[] and pixel[] are set at least where hit. */
 typedef void (*gv_cone_project)(const gv_cone_block *block, int m, gv_cone_hits *hits);
 
-/* [state is q64][has extra] */
-typedef const gv_cone_project gv_cone_projects[2][2];
-extern gv_cone_projects gv_cone_projects_base, gv_cone_projects_avx2,
-    gv_cone_projects_avx512;
+/* A record of a particle on the map: n_1, n_0, d, and for tangents theirs. */
+enum { GV_CONE_FLAT = 3, GV_CONE_TANGENT = 6, GV_CONE_LANES = 8, GV_CONE_QUEUE = 256 };
+
+/* Particles on the map that wait for their cotangents, rounded up to whole lanes with
+ * zeros behind the last. */
+typedef struct gv_cone_queue {
+    int n;
+    int64_t particle[GV_CONE_QUEUE], plane[GV_CONE_QUEUE];
+    _Alignas(64) double pixel[2][GV_CONE_QUEUE];
+    _Alignas(64) double distance[GV_CONE_QUEUE], factor[GV_CONE_QUEUE];
+} gv_cone_queue;
+
+/* Where cotangents go. g_x, g_p, p by axis of the replica; `turn` is its sign and of_p
+ * momentum quanta in Mpc/h, with the sign. */
+typedef struct gv_cone_target {
+    void *g_x[3], *g_p[3];
+    const void *p[3];
+    double turn[3], of_p[3], scale[2], middle[2];
+    double *factor, *lens; /* g_F by plane; g of the lens tables */
+    double farthest;       /* distance so far */
+} gv_cone_target;
+
+/* For one kind of state and one instruction set. Records have GV_CONE_LANES more behind
+ * the last that may be read. */
+typedef struct gv_cone_kernels {
+    gv_cone_project project[2]; /* without and with extra */
+    void (*paint)(const gv_cone *cone, const double *record, int64_t n, void *map);
+    void (*push)(const gv_cone *cone, const double *d_lens, const double *record,
+                 int64_t n, void *map);
+    void (*pull)(const gv_cone *cone, const void *g_map, const gv_cone_queue *queue,
+                 gv_cone_target *target);
+} gv_cone_kernels;
+typedef const gv_cone_kernels gv_cone_table[2]; /* q32, q64 */
+extern gv_cone_table gv_cone_base, gv_cone_avx2, gv_cone_avx512;
 
 typedef struct gv_cone_pass {
     const gv_cone *cone;
-    gv_cone_project project;
+    const gv_cone_kernels *kernels;
     gv_replica replica;
     gv_cone_block block; /* what all blocks share */
     double *at[3];       /* at every lattice index, by replica axis */
@@ -81,6 +111,16 @@ void gv_cone_pass_walk(const gv_cone_pass *pass, int64_t from, int64_t to,
                        gv_cone_visit visit, void *ctx);
 /* A particle farther than the tables reach: the error for it. */
 gv_status gv_cone_too_far(const gv_cone *cone, double distance) GV_MUST;
+
+/* Particles of the lattice; bytes of one number of the state or of its real type. */
+static inline int64_t gv_cone_particles(const gv_cone *c)
+{
+    return c->grid.lattice[0] * c->grid.lattice[1] * c->grid.lattice[2];
+}
+static inline size_t gv_cone_item(const gv_cone *c)
+{
+    return c->state == GV_Q64 ? 8 : 4;
+}
 
 /* --- four-point interpolation ------------------------------------------------------ */
 

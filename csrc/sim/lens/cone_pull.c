@@ -57,26 +57,14 @@ size_t gv_cone_count_scratch(const int64_t lattice[3])
     return carve(NULL, lattice, 0, NULL);
 }
 
+/* --- the walk ----------------------------------------------------------------------- */
+
 typedef struct gatherer {
     const puller *puller;
     sums *sums;
+    gv_cone_target target;
+    gv_cone_queue queue;
 } gatherer;
-
-static inline int64_t whole(double n) { return (int64_t)(n + 1) - 1; }
-
-#define STATE int32_t
-#define REAL float
-#define NAME(x) x##_q32
-#include "sim/lens/cone_pull.inc"
-#undef STATE
-#undef REAL
-#undef NAME
-#define STATE int64_t
-#define REAL double
-#define NAME(x) x##_q64
-#include "sim/lens/cone_pull.inc"
-
-/* --- the walk ----------------------------------------------------------------------- */
 
 static void count_hits(void *ctx, const gv_cone_place *place, const gv_cone_hits *hits)
 {
@@ -84,17 +72,68 @@ static void count_hits(void *ctx, const gv_cone_place *place, const gv_cone_hits
     ((gatherer *)ctx)->sums->hits += hits->n;
 }
 
+static void flush(gatherer *w)
+{
+    gv_cone_queue *q = &w->queue;
+    if (q->n == 0) return;
+    for (int k = q->n; k < GV_CONE_QUEUE && k < q->n + GV_CONE_LANES; k++)
+        q->pixel[0][k] = q->pixel[1][k] = q->distance[k] = 0;
+    w->puller->pass.kernels->pull(w->puller->cone, w->puller->g_map, q, &w->target);
+    q->n = 0;
+}
+
+static void queue_hits(void *ctx, const gv_cone_place *place, const gv_cone_hits *hits)
+{
+    gatherer *w = ctx;
+    gv_cone_queue *q = &w->queue;
+    if (q->n + hits->n > GV_CONE_QUEUE) flush(w);
+    for (int k = 0, at = q->n; k < hits->n; k++, at++) {
+        int i = hits->index[k];
+        q->particle[at] = place->start + i;
+        q->plane[at] = place->plane + place->step * i;
+        q->pixel[0][at] = hits->pixel[0][i];
+        q->pixel[1][at] = hits->pixel[1][i];
+        q->distance[at] = hits->distance[i];
+        q->factor[at] = place->block->factor[i];
+    }
+    q->n += hits->n;
+}
+
+static void aim(gatherer *w, const puller *t)
+{
+    const gv_cone *c = t->cone;
+    const gv_cone_block *b = &t->pass.block;
+    size_t item = gv_cone_item(c);
+    w->target = (gv_cone_target){ .factor = w->sums->factor, .lens = w->sums->lens };
+    for (int a = 0; a < 3; a++) {
+        size_t at = (size_t)(t->pass.replica.perm[a] * gv_cone_particles(c)) * item;
+        w->target.g_x[a] = (char *)t->g->x + at;
+        w->target.g_p[a] = (char *)t->g->p + at;
+        w->target.p[a] = (const char *)c->p + at;
+        w->target.turn[a] = t->pass.replica.sign[a];
+        w->target.of_p[a] = b->of_p[a];
+    }
+    for (int a = 0; a < 2; a++) {
+        w->target.scale[a] = b->scale[a];
+        w->target.middle[a] = b->middle[a];
+    }
+}
+
 static void pull_task(void *ctx, int64_t index)
 {
     puller *t = ctx;
-    gatherer w = { t, t->sums + index };
-    gv_cone_visit visit = !t->g_map ? count_hits
-        : t->cone->state == GV_Q64  ? pull_hits_q64
-                                    : pull_hits_q32;
+    gatherer w;
+    w.puller = t;
+    w.sums = t->sums + index;
+    w.queue.n = 0;
+    if (t->g_map) aim(&w, t);
     for (int64_t at = index * GROUP; at < t->pass.rows; at += TASKS * GROUP) {
         int64_t to = at + GROUP < t->pass.rows ? at + GROUP : t->pass.rows;
-        gv_cone_pass_walk(&t->pass, at, to, visit, &w);
+        gv_cone_pass_walk(&t->pass, at, to, t->g_map ? queue_hits : count_hits, &w);
     }
+    if (!t->g_map) return;
+    flush(&w);
+    w.sums->farthest = w.target.farthest;
 }
 
 /* g_rate, g_centre and g_time from g_F of the planes of this replica. */
@@ -125,8 +164,7 @@ gv_status gv_cone_pull(const gv_cone *c, const void *g_kappa, gv_cone_cotangent 
                        void *scratch)
 {
     const int64_t *lattice = c->grid.lattice;
-    size_t size = c->state == GV_Q64 ? 8 : 4;
-    size_t bytes = (size_t)(3 * lattice[0] * lattice[1] * lattice[2]) * size;
+    size_t bytes = (size_t)(3 * gv_cone_particles(c)) * gv_cone_item(c);
     int64_t lens = c->n_source * c->n_time, from, to;
     GV_TRY(gv_cone_check(c));
     puller t = { .cone = c, .g_map = g_kappa, .g = g };
@@ -162,10 +200,11 @@ gv_status gv_cone_count(const gv_cone *c, gv_cone_census *census, void *scratch)
     carve(&t, c->grid.lattice, 0, scratch);
     gv_cone_replicas(c, &from, &to);
     census->replicas = to - from;
-    const int64_t *n = c->grid.lattice;
     for (int64_t j = from; j < to; j++) {
         gv_cone_pass_set(&t.pass, c, j, t.table);
-        census->visited += t.pass.planes * (n[0] * n[1] * n[2] / n[t.pass.los]);
+        if (t.pass.planes == 0) continue;
+        census->visited +=
+            t.pass.planes * (gv_cone_particles(c) / c->grid.lattice[t.pass.los]);
         gv_parallel_for(TASKS, pull_task, &t);
     }
     for (int k = 0; k < TASKS; k++) census->painted += t.sums[k].hits;
