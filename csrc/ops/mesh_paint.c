@@ -95,11 +95,7 @@ static const int64_t *raised(const gv_node *node, int d, int64_t *attr)
 static gv_val read_at(gv_graph *g, const gv_node *node, gv_val mesh, int d)
 {
     int64_t attr[N_ATTR];
-    const gv_op *op = gv_op_find("mesh_read");
-    if (op == NULL)
-        return gv_graph_break(g,
-                              gv_fail(GV_ERR_RUNTIME, "operator mesh_read is missing"));
-    return gv_emit(g, op, 2, (gv_val[]){ mesh, node->in[0] }, N_ATTR,
+    return gv_emit(g, &gv_op_mesh_read, 2, (gv_val[]){ mesh, node->in[0] }, N_ATTR,
                    raised(node, d, attr));
 }
 

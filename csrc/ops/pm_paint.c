@@ -66,13 +66,19 @@ static gv_status paint(const gv_call *call, const gv_pm_where *w,
 }
 
 /* Another operator of the family with the node's attributes. */
-static gv_val emit(gv_graph *g, const gv_node *node, const char *name, int nin,
+static gv_val emit(gv_graph *g, const gv_node *node, const gv_op *op, int nin,
                    const gv_val *in)
 {
-    const gv_op *op = gv_op_find(name);
-    if (op == NULL)
-        return gv_graph_break(g, gv_fail(GV_ERR_RUNTIME, "operator %s is missing", name));
     return gv_emit(g, op, nin, in, GV_PM_NATTR, node->attr);
+}
+
+static gv_status not_twice(const char *op)
+{
+    return gv_fail(
+        GV_ERR_TYPE,
+        "%s is a derivative itself and not differentiable twice with respect "
+        "to positions; mesh_paint is",
+        op);
 }
 
 #define HERE "lattice=(2,3,2) mesh=(4,3,5) lx=8.0 ly=7.5 lz=6.0"
@@ -101,7 +107,7 @@ static gv_status paint_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out
                            gv_val *g_in)
 {
     gv_val in[3] = { g_out[0], node->in[0], node->in[1] };
-    if (g_in[0] != GV_NONE) g_in[0] = emit(g, node, "pm_slope", 3, in);
+    if (g_in[0] != GV_NONE) g_in[0] = emit(g, node, &gv_op_pm_slope, 3, in);
     g_in[1] = GV_NONE;
     return GV_OK;
 }
@@ -110,7 +116,7 @@ static gv_status paint_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in,
                            gv_val *d_out)
 {
     gv_val in[3] = { node->in[0], node->in[1], d_in[0] };
-    d_out[0] = d_in[0] == GV_NONE ? GV_NONE : emit(g, node, "pm_flux", 3, in);
+    d_out[0] = d_in[0] == GV_NONE ? GV_NONE : emit(g, node, &gv_op_pm_flux, 3, in);
     return GV_OK;
 }
 
@@ -159,13 +165,18 @@ static gv_status flux_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                           gv_val *g_in)
 {
     gv_val in[3] = { g_out[0], node->in[0], node->in[1] };
-    if (g_in[0] != GV_NONE)
-        return gv_fail(GV_ERR_TYPE,
-                       "pm_paint is not differentiable twice with respect to "
-                       "positions (pm_flux is its derivative); mesh_paint "
-                       "is");
-    if (g_in[2] != GV_NONE) g_in[2] = emit(g, node, "pm_slope", 3, in);
+    if (g_in[0] != GV_NONE) return not_twice("pm_flux");
+    if (g_in[2] != GV_NONE) g_in[2] = emit(g, node, &gv_op_pm_slope, 3, in);
     g_in[1] = GV_NONE;
+    return GV_OK;
+}
+
+static gv_status flux_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                          gv_val *d_out)
+{
+    gv_val in[3] = { node->in[0], node->in[1], d_in[2] };
+    if (d_in[0] != GV_NONE) return not_twice("pm_flux");
+    d_out[0] = d_in[2] == GV_NONE ? GV_NONE : emit(g, node, node->op, 3, in);
     return GV_OK;
 }
 
@@ -181,6 +192,7 @@ const gv_op gv_op_pm_flux = {
     .infer = flux_infer,
     .forward = flux_forward,
     .vjp = flux_vjp,
+    .jvp = flux_jvp,
     .nin = 3,
 };
 
@@ -225,16 +237,33 @@ static gv_status force_t_vjp(gv_graph *g, const gv_node *node, const gv_val *g_o
     gv_val x = node->in[0], unit = node->in[1], v = node->in[2], scale = node->in[3];
     bool along = g_in[0] != GV_NONE || g_in[3] != GV_NONE;
     if (g_in[2] != GV_NONE) {
-        gv_val force = emit(g, node, "pm_force", 3, (gv_val[]){ g_out[0], x, unit });
+        gv_val force =
+            emit(g, node, &gv_op_pm_force, 3, (gv_val[]){ g_out[0], x, unit });
         gv_val factor = gv_emit_over_rows(g, scale, gv_in_type(g, node, 2));
         g_in[2] = E2(mul, force, factor);
     }
     g_in[1] = GV_NONE;
     if (!along) return GV_OK;
     gv_val both =
-        emit(g, node, "pm_tidal", 5, (gv_val[]){ g_out[0], x, unit, v, scale });
+        emit(g, node, &gv_op_pm_tidal, 5, (gv_val[]){ g_out[0], x, unit, v, scale });
     if (g_in[0] != GV_NONE) g_in[0] = both;
     if (g_in[3] != GV_NONE) g_in[3] = both == GV_NONE ? GV_NONE : both + 1;
+    return GV_OK;
+}
+
+static gv_status force_t_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in,
+                             gv_val *d_out)
+{
+    gv_val in[4] = { node->in[0], node->in[1], node->in[2], node->in[3] };
+    gv_val sum = GV_NONE;
+    if (d_in[0] != GV_NONE) return not_twice("pm_force_t");
+    for (int k = 2; k < 4; k++) {
+        if (d_in[k] == GV_NONE) continue;
+        in[k] = d_in[k];
+        sum = gv_emit_sum2(g, sum, emit(g, node, node->op, 4, in));
+        in[k] = node->in[k];
+    }
+    d_out[0] = sum;
     return GV_OK;
 }
 
@@ -244,13 +273,14 @@ const gv_op gv_op_pm_force_t = {
     .doc =
         "scale times the transpose of pm_force, linear in its potential, applied to v.",
     .attrs = GV_PM_ATTRS,
-    .samples = "f[3,12] h[2] r[3,12] w[] | " HERE "; "
-               "r[7,3]{0,8} h[2] r[7,3] w[] | " HERE "; "
-               "r[2,5,3]{-9,9} h[2,2] r[2,5,3] w[2] | " THIN "; "
-               "r[1,3] h[2] r[1,3] w[] | " THIN,
+    .samples = "f[3,12]! h[2] r[3,12] w[] | " HERE "; "
+               "r[7,3]{0,8}! h[2] r[7,3] w[] | " HERE "; "
+               "r[2,5,3]{-9,9}! h[2,2] r[2,5,3] w[2] | " THIN "; "
+               "r[1,3]! h[2] r[1,3] w[] | " THIN,
     .flags = 0,
     .infer = force_t_infer,
     .forward = force_t_forward,
     .vjp = force_t_vjp,
+    .jvp = force_t_jvp,
     .nin = 4,
 };

@@ -29,7 +29,7 @@ BORDER = {"q32": "int32", "q64": "int64"}
 #: and of their cotangents
 FLOAT = {"q32": "float32", "q64": "float64"}
 #: Their first derivative refuses to be differentiated with respect to some input.
-ONCE = frozenset(("pm_force", "pm_kick"))
+ONCE = frozenset(("pm_force", "pm_force_t", "pm_kick", "pm_paint"))
 #: Accuracy of values relative to the largest, in units of the dtype's epsilon; what
 #: is not named here is elementary or a short sum.
 EPSILONS = {
