@@ -4,10 +4,21 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/parallel.h"
 #include "kernels/ew.h"
+#include "sim/pm/spectrum_table.h"
 
-enum { chunk = 64, parts_max = 64, task_modes = 1 << 14 };
+enum { chunk = 64, batch = 512, parts_max = 64, task_modes = 1 << 14 };
+
+static const gv_pm_symbol_loops *loops(void)
+{
+    switch (gv_simd_level()) {
+    case GV_SIMD_AVX512: return &gv_pm_symbol_loops_avx512;
+    case GV_SIMD_AVX2: return &gv_pm_symbol_loops_avx2;
+    default: return &gv_pm_symbol_loops_base;
+    }
+}
 
 size_t gv_pm_symbol_scratch(const int64_t dim[3])
 {
@@ -57,23 +68,6 @@ static inline int64_t weights_of(const gv_pm_symbol *s, double lnk, double w[4])
     return (int64_t)first;
 }
 
-/* value[l] *= T(k) with kk = k^2; 0 at k = 0. */
-static void interpolate(const gv_pm_symbol *s, const double *nodes, int64_t n,
-                        const double *kk, double *value)
-{
-    double lnk[chunk], w[4];
-    const void *in[1] = { kk };
-    gv_ew_get(GV_EW_LOG, GV_F64, GV_F64)(n, in, lnk);
-    for (int64_t l = 0; l < n; l++) {
-        if (!(kk[l] > 0)) {
-            value[l] = 0;
-            continue;
-        }
-        const double *v = nodes + weights_of(s, 0.5 * lnk[l], w);
-        value[l] *= w[0] * v[0] + w[1] * v[1] + w[2] * v[2] + w[3] * v[3];
-    }
-}
-
 /* --- factors ------------------------------------------------------------------------*/
 
 /* What of the columns from `from` on does not depend on x. */
@@ -107,52 +101,75 @@ static void fill_row(const gv_pm_symbol *s, const columns *c, int64_t x, double 
 }
 
 /* The common case, -scale/K2 without slopes, in the factors' own precision. */
-#define FILL_INVERSE(T)                                                              \
-    static void fill_inverse_##T(const gv_pm_symbol *s, const columns *c, int64_t x, \
-                                 T *restrict factor)                                 \
-    {                                                                                \
-        T own = (T)s->table[0][0][x], scale = (T) - s->scale;                        \
-        for (int64_t l = 0; l < c->n; l++) factor[l] = scale / (own + (T)c->K2[l]);  \
-        for (int64_t l = 0; x == 0 && l < c->n; l++)                                 \
-            if (c->K2[l] == 0) factor[l] = 0;                                        \
-    }
-FILL_INVERSE(float)
-FILL_INVERSE(double)
-
 static bool is_inverse(const gv_pm_symbol *s, const double *nodes)
 {
     return nodes == NULL && s->inverse == 1 &&
         s->order[0] + s->order[1] + s->order[2] == 0;
 }
 
+static void fill_inverse(const gv_pm_symbol *s, const columns *c,
+                         const gv_fft_modes *at, void *factor, int64_t from)
+{
+    const double *own = s->table[0][0] + at->x;
+    float *single = (float *)factor + from;
+    double *wide = (double *)factor + from;
+    bool narrow = s->real == GV_F32;
+    if (narrow)
+        loops()->inverse_f32(at->nx, c->n, own, c->K2, -s->scale, at->stride, single);
+    else
+        loops()->inverse_f64(at->nx, c->n, own, c->K2, -s->scale, at->stride, wide);
+    for (int64_t l = 0; at->x == 0 && l < c->n; l++)
+        if (c->K2[l] == 0) {
+            if (narrow)
+                single[l] = 0;
+            else
+                wide[l] = 0;
+        }
+}
+
+/* Rows r .. r + rows - 1 of the modes, rows * c->n <= batch. */
+static void fill_rows(const gv_pm_symbol *s, const double *nodes, const columns *c,
+                      int64_t x, int64_t rows, double *value)
+{
+    double kk[batch], log_kk[batch];
+    for (int64_t r = 0; r < rows; r++) fill_row(s, c, x + r, value + r * c->n);
+    if (nodes == NULL) return;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t l = 0; l < c->n; l++)
+            kk[r * c->n + l] = s->table[0][1][x + r] + c->kk[l];
+    const void *in[1] = { kk };
+    gv_ew_get(GV_EW_LOG, GV_F64, GV_F64)(rows * c->n, in, log_kk);
+    loops()->cubics(s, nodes, rows * c->n, kk, log_kk, value);
+}
+
+static void put_row(gv_dtype real, int64_t n, const double *value, void *factor,
+                    int64_t to)
+{
+    for (int64_t l = 0; l < n; l++)
+        if (real == GV_F32)
+            ((float *)factor)[to + l] = (float)value[l];
+        else
+            ((double *)factor)[to + l] = value[l];
+}
+
 void gv_pm_symbol_fill(const gv_pm_symbol *s, const double *nodes,
                        const gv_fft_modes *at, void *factor)
 {
     columns c;
-    double value[chunk], kk[chunk];
-    bool inverse = is_inverse(s, nodes), single = s->real == GV_F32;
+    double value[batch];
     for (int64_t from = 0; from < at->width; from += chunk) {
         take_columns(s, at, from, &c);
-        for (int64_t r = 0; r < at->nx; r++) {
-            int64_t x = at->x + r, to = r * at->stride + from;
-            if (inverse && single) {
-                fill_inverse_float(s, &c, x, (float *)factor + to);
-                continue;
-            }
-            if (inverse) {
-                fill_inverse_double(s, &c, x, (double *)factor + to);
-                continue;
-            }
-            fill_row(s, &c, x, value);
-            if (nodes != NULL) {
-                for (int64_t l = 0; l < c.n; l++) kk[l] = s->table[0][1][x] + c.kk[l];
-                interpolate(s, nodes, c.n, kk, value);
-            }
-            for (int64_t l = 0; l < c.n; l++)
-                if (single)
-                    ((float *)factor)[to + l] = (float)value[l];
-                else
-                    ((double *)factor)[to + l] = value[l];
+        if (is_inverse(s, nodes)) {
+            fill_inverse(s, &c, at, factor, from);
+            continue;
+        }
+        int64_t group = batch / c.n;
+        for (int64_t r = 0; r < at->nx; r += group) {
+            int64_t rows = at->nx - r < group ? at->nx - r : group;
+            fill_rows(s, nodes, &c, at->x + r, rows, value);
+            for (int64_t i = 0; i < rows; i++)
+                put_row(s->real, c.n, value + i * c.n, factor,
+                        (r + i) * at->stride + from);
         }
     }
 }
