@@ -14,8 +14,9 @@
 #include "ops/rank.h"
 
 /* Slots of the attributes. */
-enum { CONVOLVE_INV = 3, CONVOLVE_LNK0 = 5, CONVOLVE_NODES = 7, CONVOLVE_N = 7 };
+enum { CONVOLVE_INV = 3, CONVOLVE_LNK0 = 5, CONVOLVE_AXIS = 7 };
 enum { SPECTRAL_BOX = 1, SPECTRAL_INV = 7, SPECTRAL_LNK0 = 10, SPECTRAL_SCALE = 12 };
+enum { CONVOLVE_NODES = 10, CONVOLVE_N = 10 };
 enum { SPECTRAL_NODES = 13, SPECTRAL_N = 13 };
 
 static void take_convolve(const int64_t *a, gv_pm_symbol *s)
@@ -25,6 +26,9 @@ static void take_convolve(const int64_t *a, gv_pm_symbol *s)
     s->laplace = a[CONVOLVE_INV + 1] != 0;
     s->lnk0 = gv_attr_float(a[CONVOLVE_LNK0]);
     s->dlnk = gv_attr_float(a[CONVOLVE_LNK0 + 1]);
+    s->axis = gv_attr_float(a[CONVOLVE_AXIS]);
+    s->cross = gv_attr_float(a[CONVOLVE_AXIS + 1]);
+    s->ratio = gv_attr_float(a[CONVOLVE_AXIS + 2]);
     s->scale = 1.0 / (double)(s->dim[0] * s->dim[1] * s->dim[2]);
 }
 
@@ -248,17 +252,24 @@ const gv_op gv_op_pm_convolve = {
     .signature = "mesh(x,y,z), table(t)? -> mesh(x,y,z)",
     .doc = "Mode k of a mesh times table(ln k) (if given) times (-1/k^2)^inv, 0 at k = "
            "0 then; "
-           "laplace 1: k^2 of the three-point difference. h/Mpc.",
+           "laplace 1: k^2 of the three-point difference; axis, cross, ratio: restores "
+           "what clouds take from long waves. h/Mpc.",
     .attrs = "lx:float, ly:float, lz:float, inv:int, laplace:int, lnk0:float, "
-             "dlnk:float",
-    .samples =
-        "r[8,4,6] w[5] | lx=2.0 ly=3.0 lz=2.5 inv=1 laplace=0 lnk0=0.5 dlnk=0.6; "
-        "r[4,6,5] | lx=2.0 ly=3.0 lz=2.5 inv=1 laplace=0 lnk0=0.0 dlnk=0.0; "
-        "r[2,5,3,7] w[2,4] | lx=9.0 ly=3.0 lz=4.0 inv=0 laplace=1 lnk0=0.1 dlnk=0.3; "
-        "r[4,2,8] | lx=2.0 ly=2.0 lz=2.0 inv=2 laplace=1 lnk0=0.0 dlnk=0.0; "
-        "r[1,1,1] | lx=1.0 ly=1.0 lz=1.0 inv=0 laplace=0 lnk0=0.0 dlnk=0.0; "
-        "r[0,4,4,4] | lx=1.0 ly=1.0 lz=1.0 inv=1 laplace=0 lnk0=0.0 dlnk=0.0; "
-        "r[16,32,64] | lx=1.0 ly=2.0 lz=4.0 inv=1 laplace=0 lnk0=0.0 dlnk=0.0",
+             "dlnk:float, axis:float, cross:float, ratio:float",
+    .samples = "r[8,4,6] w[5] | lx=2.0 ly=3.0 lz=2.5 inv=1 laplace=0 lnk0=0.5 dlnk=0.6 "
+               "axis=0.5 cross=1.5 ratio=2.0; "
+               "r[4,6,5] | lx=2.0 ly=3.0 lz=2.5 inv=1 laplace=0 lnk0=0.0 dlnk=0.0 "
+               "axis=0.5 cross=1.5 ratio=2.0; "
+               "r[2,5,3,7] w[2,4] | lx=9.0 ly=3.0 lz=4.0 inv=0 laplace=1 lnk0=0.1 "
+               "dlnk=0.3 axis=0.0 cross=0.0 ratio=1.0; "
+               "r[4,2,8] | lx=2.0 ly=2.0 lz=2.0 inv=2 laplace=1 lnk0=0.0 dlnk=0.0 "
+               "axis=0.5 cross=1.5 ratio=2.0; "
+               "r[1,1,1] | lx=1.0 ly=1.0 lz=1.0 inv=0 laplace=0 lnk0=0.0 dlnk=0.0 "
+               "axis=0.0 cross=0.0 ratio=1.0; "
+               "r[0,4,4,4] | lx=1.0 ly=1.0 lz=1.0 inv=1 laplace=0 lnk0=0.0 dlnk=0.0 "
+               "axis=0.0 cross=0.0 ratio=1.0; "
+               "r[16,32,64] | lx=1.0 ly=2.0 lz=4.0 inv=1 laplace=0 lnk0=0.0 dlnk=0.0 "
+               "axis=0.0 cross=0.0 ratio=1.0",
     .flags = GV_INPLACE,
     .infer = field_infer,
     .forward = field_forward,
@@ -372,16 +383,17 @@ const gv_op gv_op_pm_convolve_table = {
         "Cotangent of the table of pm_convolve, with so many nodes, from that of its "
         "output.",
     .attrs = "lx:float, ly:float, lz:float, inv:int, laplace:int, lnk0:float, "
-             "dlnk:float, nodes:int",
-    .samples =
-        "r[8,4,6] r[8,4,6] | lx=2.0 ly=3.0 lz=2.5 inv=1 laplace=0 lnk0=0.5 dlnk=0.6 "
-        "nodes=5; "
-        "r[2,5,3,7] r[2,5,3,7] | lx=9.0 ly=3.0 lz=4.0 inv=0 laplace=1 lnk0=0.1 "
-        "dlnk=0.3 nodes=4; "
-        "r[1,1,4] r[1,1,4] | lx=1.0 ly=1.0 lz=3.0 inv=2 laplace=0 lnk0=0.1 dlnk=0.3 "
-        "nodes=7; "
-        "r[0,2,2,2] r[0,2,2,2] | lx=1.0 ly=1.0 lz=3.0 inv=2 laplace=0 lnk0=0.1 "
-        "dlnk=0.3 nodes=7",
+             "dlnk:float, axis:float, cross:float, ratio:float, nodes:int",
+    .samples = "r[8,4,6] r[8,4,6] | lx=2.0 ly=3.0 lz=2.5 inv=1 laplace=0 lnk0=0.5 "
+               "dlnk=0.6 axis=0.5 cross=1.5 ratio=2.0 "
+               "nodes=5; "
+               "r[2,5,3,7] r[2,5,3,7] | lx=9.0 ly=3.0 lz=4.0 inv=0 laplace=1 lnk0=0.1 "
+               "dlnk=0.3 axis=0.5 cross=1.5 ratio=2.0 nodes=4; "
+               "r[1,1,4] r[1,1,4] | lx=1.0 ly=1.0 lz=3.0 inv=2 laplace=0 lnk0=0.1 "
+               "dlnk=0.3 axis=0.0 cross=0.0 ratio=1.0 "
+               "nodes=7; "
+               "r[0,2,2,2] r[0,2,2,2] | lx=1.0 ly=1.0 lz=3.0 inv=2 laplace=0 lnk0=0.1 "
+               "dlnk=0.3 axis=0.5 cross=1.5 ratio=2.0 nodes=7",
     .flags = GV_BILINEAR,
     .infer = table_infer,
     .forward = table_forward,

@@ -70,7 +70,18 @@ def _entries(core, *arrays):
         yield index, [a[index] for a in arrays]
 
 
-def pm_convolve(mesh, table=None, *, lx, ly, lz, inv, laplace, lnk0, dlnk):
+def _restored(dim, axis, cross, ratio):
+    """C(k) of sim/pm/spectrum.h."""
+    w2 = [(2 * np.pi * np.fft.fftfreq(n)) ** 2 for n in dim]
+    wx, wy, wz = np.meshgrid(*w2, indexing="ij")
+    q2, q4 = wx + wy + wz, wx**2 + wy**2 + wz**2
+    cubes = q2 - q4 / np.where(q2 > 0, q2, 1)
+    x = (axis * q2 + cross * cubes) / 6 / (1 + (q2 * ratio**2 / np.pi**2) ** 4)
+    return 1 + x + x * x / 2
+
+
+def pm_convolve(mesh, table=None, *, lx, ly, lz, inv, laplace, lnk0, dlnk, axis, cross,
+                ratio):  # fmt: skip
     """Full complex transforms, multiplied."""
     out = np.zeros_like(mesh)
     arrays, core = ([mesh], [3]) if table is None else ([mesh, table], [3, 1])
@@ -79,6 +90,7 @@ def pm_convolve(mesh, table=None, *, lx, ly, lz, inv, laplace, lnk0, dlnk):
         s, w = _symbol(m.shape, False, (lx, ly, lz), (0, 0, 0), inv, 0, laplace, 1.0,
                        nodes, lnk0, dlnk)  # fmt: skip
         s = s if w is None else s * (w @ nodes)
+        s = s * _restored(m.shape, axis, cross, ratio)
         out[at] = np.fft.ifftn(np.fft.fftn(_wide(m)) * s).real
     return out
 
@@ -96,12 +108,14 @@ def spectral(modes, table=None, *, n, lx, ly, lz, dx, dy, dz, inv, kind, laplace
     return out
 
 
-def pm_convolve_table(mesh, g, *, lx, ly, lz, inv, laplace, lnk0, dlnk, nodes):
+def pm_convolve_table(mesh, g, *, lx, ly, lz, inv, laplace, lnk0, dlnk, axis, cross,
+                      ratio, nodes):  # fmt: skip
     """Sum over all modes of node weight times Re(conj(g) s f) / N."""
     out = np.zeros((*mesh.shape[:-3], nodes))
     for at, (m, h) in _entries([3, 3], mesh, g):
         s, w = _symbol(m.shape, False, (lx, ly, lz), (0, 0, 0), inv, 0, laplace, 1.0,
                        np.zeros(nodes), lnk0, dlnk)  # fmt: skip
+        s = s * _restored(m.shape, axis, cross, ratio)
         product = np.conj(np.fft.fftn(_wide(h))) * s * np.fft.fftn(_wide(m)) / m.size
         out[at] = np.einsum("xyz,xyzt->t", product.real, w)
     return out

@@ -225,7 +225,7 @@ def acceleration(positions, box, mesh_shape, route="two_fft"):
         lx, ly, lz = box
         phi = emit(
             "pm_convolve", (rho,), lx=lx, ly=ly, lz=lz, inv=1, laplace=0, lnk0=0.0,
-            dlnk=1.0,
+            dlnk=1.0, axis=0.0, cross=0.0, ratio=1.0,
         )  # fmt: skip
         return emit("pm_force", (phi, x, unit), **attrs)
 
