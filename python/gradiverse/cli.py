@@ -42,6 +42,12 @@ STUDIES = {
 }
 
 
+def _fit_pgd(arguments, config, say):
+    from .nbody.fit import run
+
+    run(arguments, config, say)
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports errors of use in one line."""
 
@@ -81,7 +87,38 @@ def parser():
             help=f"folder for figures, tables and report.html (default: {name}-output)",
         )
         sub.add_argument("--quick", action="store_true", help="seconds, not minutes")
+    text = "fit the sharpening of particle-mesh particles for any spacing, mesh, steps"
+    _fit_arguments(commands.add_parser("fit-pgd", help=text, description=text))
     return top
+
+
+def _fit_arguments(sub):
+    for name, kind, default, text in (
+        ("spacing", float, 1.0, "of the particles [Mpc/h]"),
+        ("mesh-factor", float, 2.0, "mesh cells per particle on a side"),
+        ("stages", int, 11, "scale factors linspace(0.1, 1, n)"),
+        ("particles", int, 64, "on a side of the box of the fit"),
+        ("seed", int, 0, "of the white noise"),
+    ):
+        sub.add_argument(
+            f"--{name}", type=kind, default=default, help=f"{text} (default: {default})"
+        )
+    sub.add_argument(
+        "--target",
+        choices=("reference", "halofit"),
+        default="reference",
+        help="spectrum to match: of a finer run, or halofit (default: reference)",
+    )
+    sub.add_argument("--integrator", choices=("bullfrog", "fastpm"), default="bullfrog")
+    sub.add_argument(
+        "--config", metavar="FILE.toml", help="cosmology, in the table [cosmology]"
+    )
+    sub.add_argument(
+        "--output",
+        metavar="FILE.toml",
+        default="pgd.toml",
+        help="where the table [lensing.pgd] is written (default: pgd.toml)",
+    )
 
 
 def read_config(path, table, needed=True):
@@ -129,9 +166,11 @@ def main(argv=None):
     if arguments.study is None:
         top.print_help()
         return 2
-    study, _ = STUDIES[arguments.study]
+    fit = arguments.study == "fit-pgd"
+    study = _fit_pgd if fit else STUDIES[arguments.study][0]
+    table = "cosmology" if fit else arguments.study
     try:
-        config = read_config(arguments.config, arguments.study)
+        config = read_config(arguments.config, table, needed=not fit)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             study(arguments, config, lambda line: print(line, flush=True))

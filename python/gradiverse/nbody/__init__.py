@@ -5,6 +5,7 @@ Start with `white_noise`, `evolve` it to `Particles`, `paint` them and take the
 """
 
 from .evolve import advance, evolve
+from .fit import Fit, fit_pgd
 from .lpt import lpt
 from .mesh import acceleration, paint, readout
 from .noise import white_noise
@@ -15,12 +16,14 @@ from .spectra import correlation, cross_spectrum, power_spectrum, transfer
 
 __all__ = [
     "PGD",
+    "Fit",
     "Particles",
     "acceleration",
     "advance",
     "correlation",
     "cross_spectrum",
     "evolve",
+    "fit_pgd",
     "load",
     "lpt",
     "paint",
