@@ -33,7 +33,7 @@ static void find_lifetimes(gv_program *p)
 
 /* May store s of the pass overwrite operand o? Its last reader must not come after
  * the step that writes, and no other operand may show the same buffer. */
-static bool may_overwrite(const gv_fused *f, int o, int s)
+bool gv_fused_may_overwrite(const gv_fused *f, int o, int s)
 {
     if (!f->operand[o].full || f->operand[o].item != f->store_item[s]) return false;
     for (int i = 0; i < f->n_operand; i++)
@@ -73,14 +73,18 @@ static void merge_in_place(struct arena *pl)
         if (in->kind == GV_RUN_FUSED && in->fused->n_step <= 512) {
             for (int s = 0; s < in->nout; s++)
                 for (int o = 0; o < in->nin; o++)
-                    if (may_overwrite(in->fused, o, s) &&
+                    if (gv_fused_may_overwrite(in->fused, o, s) &&
                         try_merge(pl, in->in[o], in->out[s], i))
                         break;
-        } else if (in->kind == GV_RUN_OP && in->nin > 0 &&
-                   (in->node->op->flags & GV_INPLACE)) {
-            bool twice = false;
-            for (int k = 1; k < in->nin; k++) twice |= in->in[k] == in->in[0];
-            if (!twice) try_merge(pl, in->in[0], in->out[0], i);
+        } else if (in->kind == GV_RUN_OP && in->nin > 0) {
+            const gv_op *op = in->node->op;
+            int n = op->carries ? op->carries(in->node) : (op->flags & GV_INPLACE) != 0;
+            for (int k = 0; k < n; k++) {
+                bool twice = false;
+                for (int j = 0; j < in->nin; j++)
+                    twice |= j != k && in->in[j] == in->in[k];
+                if (!twice) try_merge(pl, in->in[k], in->out[k], i);
+            }
         }
     }
 }
@@ -244,8 +248,9 @@ gv_status gv_place_buffers(gv_program *p)
     pl.merged = gv_alloc(((size_t)p->n_buffer + 1) * sizeof *pl.merged);
     if (!pl.merged) return GV_ERR_MEMORY;
     find_lifetimes(p);
-    merge_in_place(&pl);
-    gv_status s = assign_arena(&pl);
+    gv_status s = gv_carry_slots(p);
+    if (s == GV_OK) merge_in_place(&pl);
+    if (s == GV_OK) s = assign_arena(&pl);
     gv_free(pl.merged);
     return s;
 }

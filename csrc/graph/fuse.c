@@ -242,45 +242,47 @@ static int source_unit(const struct fuse *f, gv_val v, bool reader_fused)
     return f->u->of_node[k];
 }
 
+static gv_status data_edges(struct fuse *f, gv_edges *e, int *key)
+{
+    const gv_units *u = f->u;
+    for (int i = 0; i < u->n; i++) e->head[i] = -1;
+    for (int k = 0; k < f->g->n_node; k++) {
+        int a = u->of_node[k];
+        if (a < 0) continue;
+        key[a] = k;
+        for (int i = 0; i < f->g->node[k]->nin; i++) {
+            int b = source_unit(f, f->g->node[k]->in[i], u->fused[a]);
+            if (b >= 0 && b != a) GV_TRY(gv_edge_add(e, b, a));
+        }
+    }
+    return GV_OK;
+}
+
 static gv_status order_units(struct fuse *f)
 {
     gv_units *u = f->u;
-    const gv_graph *g = f->g;
     size_t n = (size_t)u->n + 1;
-    int n_edge = 0;
-    for (int k = 0; k < g->n_node; k++) n_edge += g->node[k]->nin;
-    int *head = gv_alloc(n * sizeof *head), *wait = gv_alloc_zero(n * sizeof *wait);
+    gv_edges e = { .head = gv_alloc(n * sizeof(int)),
+                   .wait = gv_alloc_zero(n * sizeof(int)) };
     int *key = gv_alloc_zero(n * sizeof *key), *heap = gv_alloc(n * sizeof *heap);
-    int *next = gv_alloc(((size_t)n_edge + 1) * sizeof *next);
-    int *to = gv_alloc(((size_t)n_edge + 1) * sizeof *to);
-    gv_status s = head && wait && key && heap && next && to ? GV_OK : GV_ERR_MEMORY;
+    gv_status s = e.head && e.wait && key && heap ? GV_OK : GV_ERR_MEMORY;
+    if (s == GV_OK) s = data_edges(f, &e, key);
+    if (s == GV_OK) s = gv_carry_order(f->p, u, &e);
     if (s == GV_OK) {
         struct heap h = { heap, key, 0 };
-        int e = 0, done = 0;
-        for (int i = 0; i < u->n; i++) head[i] = -1;
-        for (int k = 0; k < g->n_node; k++) {
-            int a = u->of_node[k];
-            if (a < 0) continue;
-            key[a] = k;
-            for (int i = 0; i < g->node[k]->nin; i++) {
-                int b = source_unit(f, g->node[k]->in[i], u->fused[a]);
-                if (b < 0 || b == a) continue;
-                to[e] = a, next[e] = head[b], head[b] = e++;
-                wait[a]++;
-            }
-        }
+        int done = 0;
         for (int i = 0; i < u->n; i++)
-            if (!wait[i]) heap_push(&h, i);
+            if (!e.wait[i]) heap_push(&h, i);
         while (h.n) {
             int a = heap_pop(&h);
             u->order[done++] = a;
-            for (int i = head[a]; i >= 0; i = next[i])
-                if (--wait[to[i]] == 0) heap_push(&h, to[i]);
+            for (int i = e.head[a]; i >= 0; i = e.next[i])
+                if (--e.wait[e.to[i]] == 0) heap_push(&h, e.to[i]);
         }
         if (done != u->n) s = gv_fail(GV_ERR_RUNTIME, "the planner made a cycle");
     }
-    gv_free(head), gv_free(wait), gv_free(key), gv_free(heap), gv_free(next),
-        gv_free(to);
+    gv_free(e.head), gv_free(e.wait), gv_free(e.from), gv_free(e.to), gv_free(e.next);
+    gv_free(key), gv_free(heap);
     return s;
 }
 

@@ -14,7 +14,6 @@ struct plan {
     const gv_graph *g;
     gv_units u;
     int *first_of, *next_of; /* nodes of each unit, ascending */
-    int *place;              /* unit -> instruction */
     bool *outside;           /* per value: read by another unit or returned */
     int *last_step;          /* per value: last step of its own unit that reads it */
     int cap_buffer, cap_sub;
@@ -73,7 +72,6 @@ static void list_units(struct plan *pl)
         pl->next_of[k] = pl->first_of[u];
         pl->first_of[u] = k;
     }
-    for (int i = 0; i < pl->u.n; i++) pl->place[pl->u.order[i]] = i;
 }
 
 static void find_outside(struct plan *pl)
@@ -107,6 +105,10 @@ static gv_status place_ends(struct plan *pl, int *copies)
         GV_TRY(value_buffer(pl, r));
         gv_buffer *b = &p->buffer[p->val_buffer[r]];
         copies[i] = -1;
+        if (i < p->n_carry && r == p->in[i] && !(p->options & GV_PLAN_DEBUG)) {
+            p->carry[i] = GV_CARRY_KEPT;
+            continue;
+        }
         if (b->place == GV_IN_ARENA) {
             b->place = GV_IN_OUTPUT;
             b->index = i;
@@ -123,8 +125,8 @@ static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
 {
     gv_program *p = pl->p;
     in->first_sub = p->n_sub;
-    in->n_sub = n->nfunc;
-    for (int k = 0; k < n->nfunc; k++) {
+    in->n_sub = n->op->carries ? 1 : n->nfunc; /* loops run their body only */
+    for (int k = 0; k < in->n_sub; k++) {
         if (p->n_sub == pl->cap_sub) {
             int cap = pl->cap_sub ? 2 * pl->cap_sub : 4;
             gv_program **more = gv_realloc(p->sub, (size_t)pl->cap_sub * sizeof *more,
@@ -133,11 +135,18 @@ static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
             p->sub = more;
             pl->cap_sub = cap;
         }
-        gv_func *f = n->func[k];
-        GV_TRY(gv_program_new(f->g, f->nin, f->in, f->nout, f->out,
-                              p->options & ~(unsigned)GV_PLAN_SLAB, &p->sub[p->n_sub]));
-        in->scratch = ALIGN(in->scratch) + p->sub[p->n_sub]->arena;
+        int n_carry = n->op->carries && k == 0 ? n->op->carries(n) : 0;
+        gv_program **sub = &p->sub[p->n_sub];
+        GV_TRY(gv_program_loop(n->func[k], n_carry,
+                               p->options & ~(unsigned)GV_PLAN_SLAB, sub));
         p->n_sub++;
+        for (int i = 0; i < n_carry; i++) {
+            size_t bytes;
+            if ((*sub)->carry[i] != GV_CARRY_APART) continue;
+            GV_TRY(gv_type_bytes(&(*sub)->in_type[i], &bytes));
+            in->own_scratch = in->scratch += ALIGN(bytes);
+        }
+        in->scratch = ALIGN(in->scratch) + (*sub)->arena;
     }
     return GV_OK;
 }
@@ -346,6 +355,21 @@ static gv_status copy_instr(gv_instr *in, int from, int to)
     return GV_OK;
 }
 
+/* Copies of results that cannot be made in place: those of carries run first, before
+ * the carry is overwritten. */
+static gv_status copy_results(struct plan *pl, const int *copies, bool carries)
+{
+    gv_program *p = pl->p;
+    for (int i = 0; i < p->nout; i++) {
+        if (copies[i] < 0) continue;
+        int from = p->val_buffer[pl->u.root[p->out[i]]];
+        const gv_buffer *b = &p->buffer[from];
+        if ((b->place == GV_IN_INPUT && b->index < p->n_carry) == carries)
+            GV_TRY(copy_instr(&p->instr[p->n_instr++], from, copies[i]));
+    }
+    return GV_OK;
+}
+
 static gv_status make_instructions(struct plan *pl, const int *copies)
 {
     gv_program *p = pl->p;
@@ -355,16 +379,14 @@ static gv_status make_instructions(struct plan *pl, const int *copies)
                       .free_list =
                           gv_alloc(((size_t)pl->g->n_node + 1) * sizeof(int)) };
     gv_status s = p->instr && r.of_node && r.free_list ? GV_OK : GV_ERR_MEMORY;
+    if (s == GV_OK) s = copy_results(pl, copies, true);
     for (int i = 0; s == GV_OK && i < pl->u.n; i++) {
         int unit = pl->u.order[i];
         gv_instr *in = &p->instr[p->n_instr++];
         s = pl->u.fused[unit] ? fused_instr(pl, in, unit, &r)
                               : op_instr(pl, in, pl->first_of[unit]);
     }
-    for (int i = 0; s == GV_OK && i < p->nout; i++)
-        if (copies[i] >= 0)
-            s = copy_instr(&p->instr[p->n_instr++],
-                           p->val_buffer[pl->u.root[p->out[i]]], copies[i]);
+    if (s == GV_OK) s = copy_results(pl, copies, false);
     gv_free(r.of_node);
     gv_free(r.free_list);
     return s;
@@ -395,17 +417,16 @@ gv_status gv_plan(gv_program *p)
     int *copies = gv_alloc(((size_t)p->nout + 1) * sizeof *copies);
     pl.first_of = gv_alloc(n * sizeof(int));
     pl.next_of = gv_alloc(n * sizeof(int));
-    pl.place = gv_alloc(n * sizeof(int));
     pl.outside = gv_alloc_zero(m);
     pl.last_step = gv_alloc_zero(m * sizeof(int));
     p->val_buffer = gv_alloc(m * sizeof *p->val_buffer);
     if (s == GV_OK &&
-        !(copies && pl.first_of && pl.next_of && pl.place && pl.outside &&
-          pl.last_step && p->val_buffer))
+        !(copies && pl.first_of && pl.next_of && pl.outside && pl.last_step &&
+          p->val_buffer))
         s = GV_ERR_MEMORY;
     if (s == GV_OK) s = plan_all(&pl, copies);
     gv_units_clear(&pl.u);
-    gv_free(copies), gv_free(pl.first_of), gv_free(pl.next_of), gv_free(pl.place);
+    gv_free(copies), gv_free(pl.first_of), gv_free(pl.next_of);
     gv_free(pl.outside), gv_free(pl.last_step);
     return s;
 }

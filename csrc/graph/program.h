@@ -3,6 +3,7 @@
  *   canon.c   copies the live part of a graph in a canonical order: replaced values
  *             followed, aliases dropped, simplified, common sub-expressions merged
  *   fuse.c    groups element-wise nodes into single passes over memory
+ *   carry.c   updates a loop's carries where they lie
  *   plan.c    buffers and instructions
  *   arena.c   lifetimes, reuse in place, offsets
  *   vm.c      runs instructions; dump.c prints them
@@ -81,6 +82,13 @@ typedef struct gv_instr {
 
 typedef struct gv_exec gv_exec;
 
+/* How the body of a loop hands a carry on. */
+typedef enum gv_carry {
+    GV_CARRY_APART,  /* input and output need memory of their own */
+    GV_CARRY_SHARED, /* the output may be given the input's memory */
+    GV_CARRY_KEPT    /* unchanged: the output is not written */
+} gv_carry;
+
 typedef struct gv_program {
     gv_graph *g; /* canonical */
     int nin, nout;
@@ -96,6 +104,8 @@ typedef struct gv_program {
      * the results are written. 0: none. slab_at[i]: place of result i, -1 outside. */
     size_t slab;
     int64_t *slab_at;
+    int n_carry;    /* loop bodies: leading inputs that come back as outputs */
+    uint8_t *carry; /* gv_carry of each */
     unsigned options;
     uint64_t hash[2];
     int refs;
@@ -121,6 +131,9 @@ gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
 /* The same through the cache of planned programs (keyed by the canonical graph). */
 gv_status gv_program_get(const gv_graph *g, int nin, const gv_val *in, int nout,
                          const gv_val *out, unsigned options, gv_program **p) GV_MUST;
+/* The body of a loop with n_carry carries, planned to update them in place. */
+gv_status gv_program_loop(const gv_func *body, int n_carry, unsigned options,
+                          gv_program **p) GV_MUST;
 void gv_program_cache_clear(void);
 gv_program *gv_program_ref(gv_program *p);
 void gv_program_unref(gv_program *p);
@@ -135,6 +148,9 @@ char *gv_program_dump(const gv_program *p);
 /* Loop ops: run sub-program k of the call. */
 gv_status gv_sub_run(const gv_call *call, int k, const void *const *in,
                      void *const *out) GV_MUST;
+
+/* What the sub-program 0 of a loop does with carry i. */
+gv_carry gv_sub_carry(const gv_call *call, int i);
 
 /* Called at most every 50 ms during a run; non-zero status stops it. Set by pymod. */
 extern gv_status (*gv_poll_hook)(void);
@@ -157,6 +173,18 @@ typedef struct gv_units {
     int *order;    /* units in execution order */
 } gv_units;
 gv_status gv_fuse(const gv_program *p, gv_units *u) GV_MUST;
+/* Precedence of units: lists by unit they start from. */
+typedef struct gv_edges {
+    int *head; /* per unit */
+    int *wait; /* per unit: edges that lead to it */
+    int *from, *to, *next;
+    int n, cap;
+} gv_edges;
+gv_status gv_edge_add(gv_edges *e, int from, int to) GV_MUST;
+gv_status gv_carry_order(const gv_program *p, const gv_units *u, gv_edges *e) GV_MUST;
+gv_status gv_carry_slots(gv_program *p) GV_MUST;
+/* May store s of the pass be written over operand o? */
+bool gv_fused_may_overwrite(const gv_fused *f, int o, int s);
 void gv_units_clear(gv_units *u);
 /* Broadcast as (i / repeat) % period; false when it is not of that form. */
 bool gv_broadcast_pattern(const gv_node *node, const gv_type *from, int64_t *repeat,

@@ -39,6 +39,24 @@ gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
     return GV_OK;
 }
 
+gv_status gv_program_loop(const gv_func *f, int n_carry, unsigned options,
+                          gv_program **program)
+{
+    gv_program *p = program_make(options);
+    if (!p) return GV_ERR_MEMORY;
+    p->n_carry = n_carry;
+    p->carry = gv_alloc_zero((size_t)n_carry + 1);
+    gv_status s = p->carry ? GV_OK : GV_ERR_MEMORY;
+    if (s == GV_OK) s = gv_canonical(f->g, f->nin, f->in, f->nout, f->out, p);
+    if (s == GV_OK) s = gv_plan(p);
+    if (s != GV_OK) {
+        gv_program_unref(p);
+        return s;
+    }
+    *program = p;
+    return GV_OK;
+}
+
 /* --- cache ------------------------------------------------------------------------ */
 enum { CACHE = 512 };
 static gv_program *cached[CACHE];
@@ -149,6 +167,7 @@ void gv_program_unref(gv_program *p)
     gv_free(p->in_type);
     gv_free(p->out_type);
     gv_free(p->slab_at);
+    gv_free(p->carry);
     gv_graph_free(p->g);
     pthread_mutex_destroy(&p->lock);
     gv_free(p);
@@ -364,6 +383,11 @@ gv_status gv_sub_run(const gv_call *call, int k, const void *const *in,
     gv_exec *e = call->sub[k].exec;
     set_ends(e, in, out);
     return run_instr(e);
+}
+
+gv_carry gv_sub_carry(const gv_call *call, int i)
+{
+    return (gv_carry)call->sub[0].exec->p->carry[i];
 }
 
 static gv_exec *take_exec(gv_program *p)

@@ -59,28 +59,48 @@ static gv_status infer_scan(gv_infer *inf)
                            gv_type_format(&t, b, sizeof b));
     }
     GV_TRY(gv_infer_reserve(inf, f->nout));
-    size_t scratch = 0;
     for (int o = 0; o < f->nout; o++) {
         inf->out[o] = *gv_func_out_type(f, o);
-        if (o < nc) {
-            if (!same_type(&inf->out[o], &inf->in[o]))
-                return gv_fail(GV_ERR_VALUE,
-                               "scan: carry %d goes in as %s and comes out as %s", o,
-                               gv_type_format(&inf->in[o], a, sizeof a),
-                               gv_type_format(&inf->out[o], b, sizeof b));
-            size_t bytes;
-            GV_TRY(gv_type_bytes(&inf->in[o], &bytes));
-            scratch += ALIGN(bytes);
-        } else {
+        if (o >= nc)
             inf->out[o].shape = with_lead(&inf->out[o].shape, steps);
-        }
+        else if (!same_type(&inf->out[o], &inf->in[o]))
+            return gv_fail(GV_ERR_VALUE,
+                           "scan: carry %d goes in as %s and comes out as %s", o,
+                           gv_type_format(&inf->in[o], a, sizeof a),
+                           gv_type_format(&inf->out[o], b, sizeof b));
     }
-    inf->scratch = scratch + ALIGN((size_t)(inf->nin + 3 * f->nout) * sizeof(void *));
+    inf->scratch = (size_t)(inf->nin + 3 * f->nout) * sizeof(void *);
     return GV_OK;
 }
 
-/* Carries alternate between scratch and the outputs so that the last step writes the
- * outputs; the first reads the inputs in place. */
+static int carries_scan(const gv_node *node) { return (int)node->attr[N_CARRY]; }
+
+/* Where carry i is read by the first step and written by steps. A carry that the body
+ * updates in place stays in the output. The others alternate between spare room and the
+ * output so that the last step writes the output. */
+static gv_status start_carry(const gv_call *call, int i, const void **in, char **room,
+                             void **spare)
+{
+    size_t bytes;
+    int64_t steps = call->attr[LENGTH];
+    GV_TRY(gv_type_bytes(&call->in_type[i], &bytes));
+    in[i] = call->in[i];
+    spare[i] = call->out[i];
+    gv_carry how = gv_sub_carry(call, i);
+    if (how == GV_CARRY_APART) {
+        spare[i] = *room;
+        *room += ALIGN(bytes);
+    }
+    if (steps == 0 || how == GV_CARRY_KEPT) {
+        if (in[i] != call->out[i] && bytes) memcpy(call->out[i], in[i], bytes);
+    } else if (how == GV_CARRY_APART && in[i] == call->out[i] && steps % 2 == 1) {
+        memcpy(spare[i], in[i], bytes); /* the first step writes the output */
+        in[i] = spare[i];
+    }
+    return GV_OK;
+}
+
+/* The first step reads the inputs where they are. */
 static gv_status forward_scan(const gv_call *call)
 {
     int nc = (int)call->attr[N_CARRY], nx = (int)call->attr[N_X];
@@ -89,16 +109,10 @@ static gv_status forward_scan(const gv_call *call)
     void **out = (void **)call->scratch + call->nin;
     void **spare = out + call->nout;
     size_t *stride = (size_t *)(void *)(spare + call->nout);
-    char *at = (char *)call->scratch +
+    char *room = (char *)call->scratch +
         ALIGN((size_t)(call->nin + 3 * call->nout) * sizeof(void *));
-    for (int i = 0; i < nc; i++) {
-        size_t bytes;
-        GV_TRY(gv_type_bytes(&call->in_type[i], &bytes));
-        spare[i] = at;
-        at += ALIGN(bytes);
-        if (steps == 0) memcpy(call->out[i], call->in[i], bytes);
-    }
     for (int i = 0; i < call->nin; i++) in[i] = call->in[i];
+    for (int i = 0; i < nc; i++) GV_TRY(start_carry(call, i, in, &room, spare));
     for (int o = nc; o < call->nout; o++) {
         gv_type t = call->out_type[o];
         size_t bytes;
@@ -555,5 +569,6 @@ const gv_op gv_op_scan = {
     .vjp = vjp_scan,
     .jvp = jvp_scan,
     .batch = batch_scan,
+    .carries = carries_scan,
     .nin = -1,
 };

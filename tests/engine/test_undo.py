@@ -17,7 +17,7 @@ STEPS = 5
 
 
 def force(x):
-    """Takes two FFTs, and two more for its derivative, which needs the first two too."""
+    """Two FFTs, and two more for its derivative, which needs the first two as well."""
     k = np.fft.rfft(np.sin(x))
     filter_ = np.exp(-np.arange(k.shape[-1], dtype=np.float32))
     return np.tanh(np.fft.irfft(k * filter_, n=x.shape[-1]))
