@@ -76,7 +76,7 @@ static gv_status forward(const gv_call *call)
         bool lost = false;
         w.x = (const char *)call->in[0] + (size_t)(3 * n * b) * size;
         brush.v = (const char *)call->in[1] + (size_t)(n * b) * size;
-        GV_TRY(gv_pm_paint(&w, &brush, false,
+        GV_TRY(gv_pm_paint(&w, &brush,
                            (char *)call->out[0] + (size_t)(cells * b) * size,
                            call->scratch, &lost));
         if (lost) return gv_pm_lost(call, &w);

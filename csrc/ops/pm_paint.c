@@ -61,7 +61,7 @@ static gv_status paint(const gv_call *call, const gv_pm_where *w,
                        const gv_pm_brush *brush, void *mesh, void *scratch)
 {
     bool lost = false;
-    GV_TRY(gv_pm_paint(w, brush, false, mesh, scratch, &lost));
+    GV_TRY(gv_pm_paint(w, brush, mesh, scratch, &lost));
     return lost ? gv_pm_lost(call, w) : GV_OK;
 }
 

@@ -21,21 +21,22 @@ typedef enum gv_pm_charge { GV_PM_ONE, GV_PM_VALUE, GV_PM_FLUX } gv_pm_charge;
 typedef struct gv_pm_brush {
     gv_pm_charge charge;
     const void *v;            /* first value, in the real type of the positions */
-    int64_t v_next, v_across; /* steps from particle to particle, from v_d to v_d+1 */
+    int64_t v_next, v_across; /* steps from particle to particle (1 or 3), from v_d to
+                               * v_d+1 */
     double factor[3];
     int kind;     /* GV_PM_VALUE: 0 cloud in cell, 1 and 2 the splines after it */
     int order[3]; /* GV_PM_VALUE: at most kind + 1 */
 } gv_pm_brush;
 
-/* Scratch for painting (a multiple of 64 bytes). */
+/* Scratch for painting n particles (a multiple of 64 bytes). */
 size_t gv_pm_paint_bytes(gv_dtype dtype, const gv_pm_grid *grid, int64_t n);
 
-/* mesh(X,Y,Z), in the real type of the positions: what the brush makes of the particles;
- * `add` to what is there. *lost is set when a particle has no place on the mesh. */
-gv_status gv_pm_paint(const gv_pm_where *where, const gv_pm_brush *brush, bool add,
-                      void *mesh, void *scratch, bool *lost) GV_MUST;
+/* mesh(X,Y,Z), in the real type of the positions: what the brush makes of the particles.
+ * *lost is set when a particle has no place on the mesh. */
+gv_status gv_pm_paint(const gv_pm_where *where, const gv_pm_brush *brush, void *mesh,
+                      void *scratch, bool *lost) GV_MUST;
 
-/* mesh: minus or plus the four-point derivative along axis d of `in`,
+/* mesh: the four-point derivative along axis d of `in`,
  *     [8 (in_+1 - in_-1) - (in_+2 - in_-2)] factor,
  * added to it if `add`. Another mesh than in. */
 void gv_pm_stencil(gv_dtype dtype, const gv_pm_grid *grid, int d, double factor,
