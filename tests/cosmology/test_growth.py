@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad, solve_ivp
 
 import gradiverse as gv
-from gradiverse.cosmology import Cosmology, Growth
+from gradiverse.cosmology import Cosmology, Growth, growth
 from gradiverse.cosmology.growth import A_HORIZON
 
 A = np.array([0.01, 0.02, 0.1, 0.3, 0.5, 0.9, 1.0])
@@ -156,6 +156,28 @@ def test_radiation_start():
     equality = c.Omega_r / c.Omega_m
     early = c.growth(0.05, "matter")
     np.testing.assert_allclose(early, 0.05 + 2 / 3 * equality, rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "model", [{"Omega_k": 0.4}, {"w0": -0.4, "wa": -0.05}], ids=str
+)
+def test_start_is_good_to_first_order(model):
+    # the series of the start against the solution, late enough to tell: what is left
+    # is of second order in the small densities
+    c = Cosmology(**model)
+    a = np.array([3e-5, 3e-4, 1e-3])
+    small = c.Omega_k * a / c.Omega_m + c.Omega_de_a(a)
+    g = c.growth_derivatives(a, "matter")
+    start = growth._matter_start(c, a)
+    solved = (
+        g.D1 / a,
+        (g.dD1 - g.D1) / a,
+        g.D2 / a**2,
+        (g.dD2 - 2 * g.D2) / a**2,
+    )
+    for got, wanted in zip(start, solved, strict=True):
+        left = np.abs(got - wanted)
+        assert (left < 3 * small**2 + 1e-13).all()
 
 
 def test_little_radiation_is_no_radiation():
