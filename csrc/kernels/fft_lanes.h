@@ -10,7 +10,7 @@
 
 #include "kernels/fft.h"
 
-enum { GV_FFT_LANES_MAX = 1024, GV_FFT_PASSES_MAX = 10 };
+enum { GV_FFT_LANES_MAX = 2048, GV_FFT_PASSES_MAX = 10 };
 
 /* One length 2^a 3^b 5^c. A pass of radix r and span m works on runs of r m elements;
  * its twiddles are exp(-2 pi i j p/(r m)) for j = 0 .. m - 1, p = 1 .. r - 1. */
@@ -45,6 +45,14 @@ typedef struct gv_fft_lanes {
     void (*forward)(const gv_fft_sweep *s, int64_t x);  /* plane x of in */
     void (*multiply)(const gv_fft_sweep *s, int64_t b); /* block b of all planes */
     void (*backward)(const gv_fft_sweep *s, int64_t x); /* plane x of out */
+    /* `lanes` neighbouring columns of complex numbers, `step` bytes apart, in place */
+    void (*columns)(const gv_fft_line *l, bool inverse, char *data, int64_t step);
+    /* up to `lanes` lines of 2 l->n reals <-> l->n + 1 complex numbers; steps from line
+     * to line in reals */
+    void (*real_forward)(const gv_fft_line *l, int64_t rows, const void *in,
+                         int64_t in_row, void *out, int64_t out_row);
+    void (*real_backward)(const gv_fft_line *l, int64_t rows, const void *in,
+                          int64_t in_row, void *out, int64_t out_row);
 } gv_fft_lanes;
 
 extern const gv_fft_lanes gv_fft_lanes_f32_avx2, gv_fft_lanes_f64_avx2;

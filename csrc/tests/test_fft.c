@@ -1,5 +1,6 @@
 /* Fourier transforms against the defining sum, round trips, adjoints of half spectra,
- * counts, and bitwise at one and two threads. */
+ * counts, and bitwise at one and two threads; every SIMD level. */
+#include "base/cpu.h"
 #include "base/parallel.h"
 #include "kernels/fft.h"
 #include "tests/check.h"
@@ -190,17 +191,23 @@ int main(void)
 {
     static const int64_t shapes[][4] = {
         /* batch, then one to three axes */
-        { 1, 1, 0, 0 }, { 3, 2, 0, 0 },    { 2, 17, 0, 0 },    { 5, 64, 0, 0 },
-        { 0, 8, 0, 0 }, { 1, 1009, 0, 0 }, { 700, 30, 0, 0 },  { 1, 1, 1, 0 },
-        { 3, 5, 7, 0 }, { 2, 16, 12, 0 },  { 1, 330, 100, 0 }, { 1, 3, 1, 4 },
-        { 2, 5, 3, 7 }, { 1, 16, 18, 20 }, { 1, 40, 33, 70 }
+        { 1, 1, 0, 0 },     { 3, 2, 0, 0 },     { 2, 17, 0, 0 },    { 5, 64, 0, 0 },
+        { 0, 8, 0, 0 },     { 1, 1009, 0, 0 },  { 700, 30, 0, 0 },  { 1, 1, 1, 0 },
+        { 3, 5, 7, 0 },     { 2, 16, 12, 0 },   { 1, 330, 100, 0 }, { 1, 3, 1, 4 },
+        { 2, 5, 3, 7 },     { 1, 16, 18, 20 },  { 1, 40, 33, 70 },  { 3, 48, 40, 36 },
+        { 2, 9, 8, 64 },    { 37, 1024, 0, 0 }, { 1, 270, 50, 0 },  { 1, 2048, 20, 0 },
+        { 1, 24, 2048, 0 }, { 1, 16, 32, 128 }, { 1, 25, 27, 32 }
     };
     srand(4);
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        int naxes = shapes[s][3] > 0 ? 3 : shapes[s][2] > 0 ? 2 : 1;
-        for (int single = 0; single < 2; single++) {
-            check_complex(single, naxes, shapes[s] + 1, shapes[s][0]);
-            check_real(single, naxes, shapes[s] + 1, shapes[s][0]);
+    gv_simd best = gv_simd_level();
+    for (int level = 0; level <= (int)best; level++) {
+        gv_simd_set((gv_simd)level);
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            int naxes = shapes[s][3] > 0 ? 3 : shapes[s][2] > 0 ? 2 : 1;
+            for (int single = 0; single < 2; single++) {
+                check_complex(single, naxes, shapes[s] + 1, shapes[s][0]);
+                check_real(single, naxes, shapes[s] + 1, shapes[s][0]);
+            }
         }
     }
     test_count();
