@@ -22,7 +22,7 @@ static const gv_pm_symbol_loops *loops(void)
 
 size_t gv_pm_symbol_scratch(const int64_t dim[3])
 {
-    return (size_t)(3 * (dim[0] + dim[1] + dim[2])) * sizeof(double);
+    return (size_t)(4 * (dim[0] + dim[1] + dim[2])) * sizeof(double);
 }
 
 static void prepare_axis(gv_pm_symbol *s, int d)
@@ -39,6 +39,7 @@ static void prepare_axis(gv_pm_symbol *s, int d)
         s->table[d][2][i] = s->order[d] == 0 ? 1
             : s->order[d] == 1               ? slope
                                              : slope * slope;
+        s->table[d][3][i] = w * w;
     }
 }
 
@@ -47,7 +48,7 @@ void gv_pm_symbol_prepare(gv_pm_symbol *s, void *scratch)
     double *at = scratch;
     s->quarter = (s->order[0] + s->order[1] + s->order[2]) % 4;
     for (int d = 0; d < 3; d++) {
-        for (int t = 0; t < 3; t++, at += s->dim[d]) s->table[d][t] = at;
+        for (int t = 0; t < 4; t++, at += s->dim[d]) s->table[d][t] = at;
         prepare_axis(s, d);
     }
 }
@@ -73,7 +74,7 @@ static inline int64_t weights_of(const gv_pm_symbol *s, double lnk, double w[4])
 /* What of the columns from `from` on does not depend on x. */
 typedef struct columns {
     int64_t n;
-    double K2[chunk], kk[chunk], slope[chunk];
+    double K2[chunk], kk[chunk], slope[chunk], Q2[chunk], Q4[chunk];
 } columns;
 
 static void take_columns(const gv_pm_symbol *s, const gv_fft_modes *at, int64_t from,
@@ -85,10 +86,16 @@ static void take_columns(const gv_pm_symbol *s, const gv_fft_modes *at, int64_t 
         c->K2[l] = s->table[1][0][y] + s->table[2][0][z];
         c->kk[l] = s->table[1][1][y] + s->table[2][1][z];
         c->slope[l] = s->scale * s->table[1][2][y] * s->table[2][2][z];
+        double u = s->table[1][3][y], v = s->table[2][3][z];
+        c->Q2[l] = u + v;
+        c->Q4[l] = u * u + v * v;
     }
 }
 
-/* (-1/(K2 of x + K2))^inverse times slopes */
+/* Is there a C to multiply with? */
+static bool restores(const gv_pm_symbol *s) { return s->axis != 0 || s->cross != 0; }
+
+/* C times (-1/(K2 of x + K2))^inverse times slopes */
 static void fill_row(const gv_pm_symbol *s, const columns *c, int64_t x, double *value)
 {
     double K2 = s->table[0][0][x], slope = s->table[0][2][x];
@@ -98,9 +105,11 @@ static void fill_row(const gv_pm_symbol *s, const columns *c, int64_t x, double 
     if (s->inverse > 0 && x == 0)
         for (int64_t l = 0; l < c->n; l++)
             if (K2 + c->K2[l] == 0) value[l] = 0;
+    if (restores(s))
+        loops()->restore_f64(s, 1, c->n, s->table[0][3] + x, c->Q2, c->Q4, c->n, value);
 }
 
-/* The common case, -scale/K2 without slopes, in the factors' own precision. */
+/* The common case, -scale C/K2 without slopes, in the factors' own precision. */
 static bool is_inverse(const gv_pm_symbol *s, const double *nodes)
 {
     return nodes == NULL && s->inverse == 1 &&
@@ -125,6 +134,12 @@ static void fill_inverse(const gv_pm_symbol *s, const columns *c,
             else
                 wide[l] = 0;
         }
+    if (!restores(s)) return;
+    own = s->table[0][3] + at->x;
+    if (narrow)
+        loops()->restore_f32(s, at->nx, c->n, own, c->Q2, c->Q4, at->stride, single);
+    else
+        loops()->restore_f64(s, at->nx, c->n, own, c->Q2, c->Q4, at->stride, wide);
 }
 
 /* Rows r .. r + rows - 1 of the modes, rows * c->n <= batch. */

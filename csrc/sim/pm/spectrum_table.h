@@ -12,6 +12,14 @@ typedef struct gv_pm_symbol_loops {
     void (*inverse_f64)(int64_t rows, int64_t n, const double *own,
                         const double *across, double scale, int64_t stride,
                         double *factor);
+    /* factor[r * stride + l] *= C, with w^2 of the rows and the sums of w^2 and w^4 of
+     * the columns */
+    void (*restore_f32)(const gv_pm_symbol *s, int64_t rows, int64_t n,
+                        const double *own, const double *Q2, const double *Q4,
+                        int64_t stride, float *factor);
+    void (*restore_f64)(const gv_pm_symbol *s, int64_t rows, int64_t n,
+                        const double *own, const double *Q2, const double *Q4,
+                        int64_t stride, double *factor);
     /* value[i] *= T(ln k) with kk = k^2 and its logarithm; 0 where kk is 0 */
     void (*cubics)(const gv_pm_symbol *s, const double *nodes, int64_t n,
                    const double *kk, const double *log_kk, double *value);
