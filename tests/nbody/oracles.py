@@ -64,8 +64,20 @@ def lpt_fields(modes, power, box):
     return gradient(delta), gradient(np.fft.fftn(S))
 
 
-def cic_force(x, box, mesh):
-    """-grad phi at positions (N, 3): CIC, -1/k^2, 4-point stencil, CIC; plain NumPy."""
+def restored(mesh, factor):
+    """C(k) = 1 + x + x^2/2, what the force gives back to long waves (decision 008)."""
+    from gradiverse.nbody.engine import RESTORED
+
+    axis, cross = RESTORED.get(factor, (0.0, 0.0))
+    w2 = [q * q for q in frequencies(mesh, mesh)]
+    q2, q4 = sum(w2), sum(w * w for w in w2)
+    cubes = q2 - q4 / np.where(q2 > 0, q2, 1.0)
+    x = (axis * q2 + cross * cubes) / 6 / (1 + (q2 * factor**2 / np.pi**2) ** 4)
+    return 1 + x + x * x / 2
+
+
+def cic_force(x, box, mesh, factor=None):
+    """-grad phi at positions (N, 3): CIC, -C/k^2, 4-point stencil, CIC; plain NumPy."""
     mesh, box = np.array(mesh), np.array(box)
     cell = box / mesh
     u = x / cell
@@ -83,6 +95,8 @@ def cic_force(x, box, mesh):
     k2 = sum(q * q for q in frequencies(mesh, box))
     k2[0, 0, 0] = 1.0
     phi_k = -np.fft.fftn(rho) / k2
+    if factor is not None:
+        phi_k *= restored(mesh, factor)
     phi_k[0, 0, 0] = 0.0
     phi = np.fft.ifftn(phi_k).real
     A = np.empty_like(x)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from .. import _memory
 from ..compile import compile
 from ..graph import barrier, current, evaluate, lift
 from ..tree import flatten, map_leaves
@@ -123,16 +124,29 @@ def _call(function, arrays, static, force=None):
     if traced(arrays) or free:
         like = next((x for x in flatten(arrays)[0] if type(x) is Var), None)
         first = map_leaves(lambda x: lift(x, like=like), arrays[0])
+        _check_gradient(first, static[0])
         return function(first, *arrays[1:], *static)
     make = _program.__wrapped__ if callable(force) else _program
     program = make(function, *static)
     with barrier():
         peak = program.plan(*arrays).peak_bytes
         if peak > LARGE:
-            from .. import _memory
-
             _memory.check(peak)
         return program(*arrays)
+
+
+def _check_gradient(first, setup):
+    """MemoryError where a derivative that runs at once would not fit.
+
+    Reversible: 22 numbers a particle and two meshes. Programs that are compiled first
+    have a plan to look at.
+    """
+    x = flatten(first)[0][0]
+    if isinstance(setup, Setup) and x.owner.missing([x.id]) is None:
+        numbers = 22 * setup.count + 2 * int(np.prod(setup.mesh))
+        need = numbers * setup.real.itemsize
+        if need > LARGE:
+            _memory.check(need)
 
 
 # --- public ---------------------------------------------------------------------------
