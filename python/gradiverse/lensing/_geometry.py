@@ -46,8 +46,12 @@ def reaches(c, sources):
 
 
 def nodes(c, top):
-    """(h, chi, z) of tables that reach a little beyond the distance top."""
-    h = stop_gradient(top) / (NODES - 3)
+    """(h, chi, z) of tables that reach a little beyond the distance top.
+
+    Spacings are powers of 2^(1/8), so that nodes stay where they are while a cosmology
+    varies a little: the interpolation error then does not vary either.
+    """
+    h = 2.0 ** (np.ceil(8 * np.log2(stop_gradient(top) / (NODES - 3))) / 8)
     chi = h * np.arange(NODES)
     return h, chi, 1.0 / c.scale_factor(chi) - 1.0
 

@@ -336,7 +336,7 @@ class Lightcone:
             return getattr(self, f"_{kind}")(lift(modes, like=like), c, *rest)
         program = self._program(kind)
         with barrier():
-            _memory.check(program.plan(modes, c, *rest).peak_bytes)
+            _memory.check(program.plan(modes, c, *rest).peak_bytes, "the light cone")
             return program(modes, c, *rest)
 
     def _checked(self, c):
