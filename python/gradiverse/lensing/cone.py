@@ -84,7 +84,7 @@ class Lightcone:
     >>> kappa.shape, kappa.dtype
     ((2, 16, 24), dtype('float32'))
     >>> cone.passes(c)
-    array([21, 36])
+    array([22, 38])
     """
 
     def __init__(
