@@ -4,8 +4,8 @@ A run with the given settings is stopped at a few scale factors. There the power
 spectrum of its sharpened particles is to match a target: a finer run of the same modes
 (eight times the particles, finer mesh, more steps; no sample variance), or halofit.
 The loss is the mean square of ln(P/P_target), even in ln k, over bins from `k_min` to
-`k_max`; its gradient in (ln alpha0, mu, ln kl, ln ks) goes through painting and
-sharpening.
+`k_max`: least squares in (ln alpha0, mu, ln kl, ln ks), with derivatives in forward
+mode through sharpening, painting and spectra.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..compile import compile
-from ..grad import value_and_grad
+from ..grad import jvp
 from ..graph import is_traced
 from . import engine
 from .evolve import advance, check_cosmology, evolve
@@ -48,7 +48,7 @@ class Fit:
     rms_plain, rms_sharpened : float
         Root of the loss: rms of ln(P/P_target), even in ln k.
     evaluations : int
-        Values and gradients that the fit took.
+        Values that the fit took; it needs no more Jacobians.
     settings : dict
         What was fitted for.
     """
@@ -118,7 +118,7 @@ def _halofit(cosmology, particles, k, shape, box):
 
 
 class _Problem:
-    """The loss and its gradient in (ln alpha0, mu, ln kl, ln ks)."""
+    """Residuals and their derivatives in (ln alpha0, mu, ln kl, ln ks)."""
 
     def __init__(self, runs, wanted, inside, k, shape, box):
         self.runs, self.k, self.box = runs, k, box
@@ -128,8 +128,9 @@ class _Problem:
         self.weight = weight / weight.sum()
         self.where = [p.positions for p in runs]
         self.a = np.array([p.a for p in runs])
-        self.evaluate = compile(value_and_grad(self.loss))
         self.ratios = compile(self._ratios)
+        self.residuals = compile(self._residuals)
+        self.jacobian = compile(self._jacobian)
 
     def _ratios(self, theta, where):
         """P/P_target at each scale factor, (A, K)."""
@@ -143,13 +144,18 @@ class _Problem:
             rows.append(P[self.inside] / wanted)
         return np.stack(rows)
 
-    def loss(self, theta, where):
-        """Mean square of ln(P/P_target), even in ln k."""
-        return np.mean(np.log(self._ratios(theta, where)) ** 2 @ self.weight)
+    def _residuals(self, theta, where):
+        """ln(P/P_target) with weights of unit sum, (A K,)."""
+        weight = np.sqrt(self.weight / len(self.runs))
+        return (np.log(self._ratios(theta, where)) * weight).reshape(-1)
 
-    def loss_at(self, theta):
-        """`loss` at the particles of the runs."""
-        return float(self.evaluate(theta, self.where)[0])
+    def _jacobian(self, theta, where):
+        """Derivatives of the residuals, (A K, 4), in forward mode."""
+        columns = [
+            jvp(lambda t: self._residuals(t, where), (theta,), (unit,))[1]
+            for unit in np.eye(4)
+        ]
+        return np.stack(columns, axis=1)
 
     def rms(self, ratios):
         """Root of the loss."""
@@ -168,7 +174,7 @@ def _stages(steps, a):
 def fit_pgd(
     spacing=1.0, mesh_factor=2, steps=11, cosmology=None, n=64, target="reference",
     integrator="bullfrog", a=EPOCHS, k_min=None, k_max=None, rng=0, start=None,
-    max_evaluations=150, say=None,
+    max_evaluations=40, say=None,
 ):  # fmt: skip
     """Fit the parameters of the sharpening.
 
@@ -200,7 +206,7 @@ def fit_pgd(
     start : PGD, optional
         Where to begin.
     max_evaluations : int
-        At most so many values and gradients.
+        At most so many values.
     say : callable, optional
         Called with a line of progress.
 
@@ -299,8 +305,8 @@ def _first(start, spacing):
 
 
 def _minimise(problem, theta, most, say):
-    """L-BFGS-B within sensible bounds -> (theta, evaluations)."""
-    from scipy.optimize import minimize
+    """Least squares within sensible bounds -> (theta, evaluations)."""
+    from scipy.optimize import least_squares
 
     fundamental, smallest = 2 * np.pi / problem.box, problem.k[-1]
     bounds = [
@@ -309,23 +315,24 @@ def _minimise(problem, theta, most, say):
         (np.log(0.3 * smallest), np.log(10 * smallest)),
     ]
     low, high = np.array(bounds).T
-    count, best = 0, np.inf
+    count = 0
 
     def value(theta):
-        nonlocal count, best
+        nonlocal count
         count += 1
-        f, g = problem.evaluate(theta, problem.where)
-        if f < best:
-            best = f
-            if count % 10 == 1:
-                say(f"evaluation {count}: rms {np.sqrt(f):.4f}")
-        return float(f), np.asarray(g, float)
+        r = problem.residuals(theta, problem.where)
+        say(f"evaluation {count}: rms {np.sqrt(np.sum(r * r)):.4f}")
+        return r
 
-    options = {"maxfun": int(most), "maxiter": int(most), "ftol": 1e-12}
-    found = minimize(
-        value, np.clip(theta, low, high), jac=True, method="L-BFGS-B", bounds=bounds,
-        options=options,
-    )  # fmt: skip
+    found = least_squares(
+        value,
+        np.clip(theta, low + 1e-6, high - 1e-6),
+        lambda theta: problem.jacobian(theta, problem.where),
+        bounds=(low, high),
+        max_nfev=int(most),
+        xtol=1e-4,
+        ftol=1e-4,
+    )
     return found.x, count
 
 
