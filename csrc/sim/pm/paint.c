@@ -10,8 +10,8 @@
  * odd ones. Slabs, batches and bands depend on the sizes of the problem alone, and what is
  * late on the positions alone.
  *
- * A line of cells is cleared when first written to (it is in the cache then); those that
- * nobody wrote to are cleared in the end. */
+ * A block of lines of cells is cleared when first written to (it is in the cache then);
+ * those that nobody wrote to are cleared in the end. */
 #include "sim/pm/paint.h"
 
 #include <stdatomic.h>
@@ -48,6 +48,11 @@ static int64_t run_count(gv_dtype dtype, const gv_pm_grid *grid, int64_t n)
         : (n + GV_PM_RUN - 1) / GV_PM_RUN;
 }
 
+static int64_t block_count(const gv_pm_grid *grid)
+{
+    return (grid->mesh[1] + GV_PM_BLOCK - 1) / GV_PM_BLOCK;
+}
+
 /* Runs of a batch to be sorted: a 64th of all, but not too few, nor too much memory. */
 static int64_t batch_runs(int64_t runs)
 {
@@ -67,7 +72,7 @@ static layout layout_of(gv_dtype dtype, const gv_pm_grid *grid, int64_t n)
     int64_t runs = run_count(dtype, grid, n), batch = batch_runs(runs);
     bool single = gv_pm_real(dtype) == GV_F32;
     layout l = { .begun = gv_pm_locator_bytes(dtype, grid) };
-    l.late = l.begun + padded((size_t)(grid->mesh[0] * grid->mesh[1]));
+    l.late = l.begun + padded((size_t)(grid->mesh[0] * block_count(grid)));
     l.batch = l.late + padded((size_t)runs);
     l.places = l.batch + padded((size_t)batch * sizeof(int64_t));
     l.records = l.places + padded((size_t)batch * max_bands * sizeof(uint32_t));
@@ -205,9 +210,9 @@ static void clear_rest(void *ctx, int64_t x)
     const gv_pm_where *w = &p->job.locator.where;
     const int64_t *m = w->grid.mesh;
     size_t bytes = (size_t)m[2] * gv_dtype_size(gv_pm_real(w->dtype));
-    for (int64_t line = x * m[1]; line < (x + 1) * m[1]; line++)
-        if (!p->job.begun[line])
-            memset((char *)p->job.mesh + (size_t)line * bytes, 0, bytes);
+    for (int64_t y = 0; y < m[1]; y++)
+        if (!p->job.begun[x * p->job.blocks + y / GV_PM_BLOCK])
+            memset((char *)p->job.mesh + (size_t)(x * m[1] + y) * bytes, 0, bytes);
 }
 
 gv_status gv_pm_paint(const gv_pm_where *where, const gv_pm_brush *brush, void *mesh,
@@ -227,6 +232,7 @@ gv_status gv_pm_paint(const gv_pm_where *where, const gv_pm_brush *brush, void *
     }
     p.job.per_row = runs_per_row(where->dtype, &where->grid);
     p.job.runs = run_count(where->dtype, &where->grid, where->n);
+    p.job.blocks = block_count(&where->grid);
     p.job.begun = (uint8_t *)base + at.begun;
     p.job.late = (uint8_t *)base + at.late;
     memset(p.job.begun, 0, at.batch - at.begun);

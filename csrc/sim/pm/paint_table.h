@@ -10,7 +10,8 @@ typedef struct gv_pm_paint_job {
     gv_pm_brush brush;
     void *mesh;
     int64_t per_row, runs; /* runs in a row, in all */
-    uint8_t *begun;        /* (X, Y): has the line of cells been cleared yet? */
+    int64_t blocks;        /* blocks of lines in a plane */
+    uint8_t *begun;        /* (X, blocks): has the block been cleared yet? */
     uint8_t *late;         /* (runs): the run left its window and was not painted */
 } gv_pm_paint_job;
 
@@ -42,6 +43,9 @@ typedef struct gv_pm_paint_kernel {
 
 typedef const gv_pm_paint_kernel gv_pm_paint_kernels[4]; /* q32, q64, f32, f64 */
 extern gv_pm_paint_kernels gv_pm_paint_base, gv_pm_paint_avx2, gv_pm_paint_avx512;
+
+/* Neighbouring lines of a plane that are cleared together. */
+enum { GV_PM_BLOCK_BITS = 4, GV_PM_BLOCK = 1 << GV_PM_BLOCK_BITS };
 
 /* Bytes of a record: cell, offset and values of a particle. */
 enum { GV_PM_RECORD_S = 36, GV_PM_RECORD_D = 64 };
