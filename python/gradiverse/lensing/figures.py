@@ -57,7 +57,10 @@ def kappa_map(kappa, field_of_view, ax=None, title=None, smooth=None):
         interpolation="nearest",
     )
     bar = ax.figure.colorbar(image, ax=ax, extend="both", shrink=0.9)
-    bar.set_label(r"convergence $\kappa$")
+    label = r"convergence $\kappa$"
+    if smooth:
+        label += f", smoothed with a Gaussian of {smooth:g}' rms"
+    bar.set_label(label)
     ax.set_xlabel(r"$\theta_x$ [degrees]")
     ax.set_ylabel(r"$\theta_y$ [degrees]")
     if title:
@@ -65,13 +68,17 @@ def kappa_map(kappa, field_of_view, ax=None, title=None, smooth=None):
     return ax
 
 
-def spectrum(table, ax=None, title=None):
+def spectrum(table, ax=None, title=None, resolution=None):
     """C_l of maps against Limber theory, with the ratio to halofit below.
+
+    Shown are multipoles where the shot noise is below four times the signal of theory.
 
     Parameters
     ----------
     table : DataFrame
         Columns of `study.spectra_table` for one source.
+    resolution : float, optional
+        Multipole of the particles' Nyquist frequency, to be marked.
     ax : pair of Axes, optional
         Upper and lower panel.
 
@@ -89,7 +96,8 @@ def spectrum(table, ax=None, title=None):
         )
     else:
         upper, lower = ax
-    t = table[table["ell"] > 0]
+    seen = table["shot_noise"] < 4 * table["halofit"]
+    t = table[seen] if seen.any() else table
     ell, C = t["ell"].to_numpy(), t["C"].to_numpy()
     scale = ell * (ell + 1) / (2 * np.pi)
     n = int(t["n_maps"].iloc[0])
@@ -117,11 +125,11 @@ def spectrum(table, ax=None, title=None):
     )
     upper.set_xscale("log")
     upper.set_yscale("log")
-    top = np.nanmax(scale * (C + sd))
+    top = np.nanmax(scale * np.maximum(C + sd, t["halofit"]))
     bottom = np.nanmin(np.where(C > 0, scale * C, np.nan))
-    upper.set_ylim(max(bottom / 3, top * 1e-5), top * 2)
+    upper.set_ylim(max(bottom / 2, top * 3e-4), top * 3)
     upper.set_ylabel(r"$\ell(\ell+1)\,C_\ell/2\pi$")
-    upper.legend(frameon=False, fontsize=8.5, loc="lower right", ncols=2)
+    upper.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=2)
     lower.axhspan(0.9, 1.1, color=GREY, alpha=0.15, lw=0, label="±10 %")
     lower.axhline(1.0, color=ORANGE, lw=1.2)
     ratio = C / t["halofit"].to_numpy()
@@ -133,14 +141,25 @@ def spectrum(table, ax=None, title=None):
     lower.plot(
         ell, (t["linear"] / t["halofit"]).to_numpy(), color=DARK, lw=1.1, ls="--"
     )
-    lower.set_ylim(0.4, 1.6)
+    lower.set_ylim(0.0, 1.6)
     lower.set_xlabel(r"multipole $\ell$")
     lower.set_ylabel("ratio to halofit")
-    lower.legend(frameon=False, fontsize=8.5, loc="lower left", ncols=2)
+    lower.legend(frameon=False, fontsize=8.5, loc="upper right", ncols=2)
     for panel in (upper, lower):
+        if resolution and resolution < ell[-1]:
+            panel.axvline(resolution, color=GREY, lw=1, ls="-.")
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(color="#e6e9ed", lw=0.7)
         panel.set_axisbelow(True)
+    if resolution and resolution < ell[-1]:
+        upper.annotate(
+            "particles'\nNyquist frequency",
+            (resolution, upper.get_ylim()[0]),
+            (4, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=GREY,
+        )
     if title:
         upper.set_title(title, loc="left", fontsize=11, fontweight="bold")
     return upper

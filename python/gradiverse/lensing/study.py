@@ -384,6 +384,19 @@ def spectra_table(results, c, cone):
     return pd.concat(frames, ignore_index=True)
 
 
+def _smoothing(field):
+    """Arc minutes, rounded, that suit a field of so many degrees."""
+    return max(round(field / 3, 1), 0.2)
+
+
+def resolution(out, source):
+    """Multipole of the particles' Nyquist frequency half way to the sources."""
+    setup = out["cone"].setup
+    spacing = max(b / n for b, n in zip(setup.box, setup.lattice, strict=True))
+    half = 0.5 * float(out["cosmology"].comoving_distance(source.z_max))
+    return np.pi / spacing * half
+
+
 def _write(out, output, say):
     """Tables, figures and the report; returns the paths."""
     files = [
@@ -394,11 +407,14 @@ def _write(out, output, say):
     first = out["results"][0]["kappa"]
     for s, source in enumerate(out["cone"].sources):
         title = f"source {source!r}".replace("source z", "sources at z")
+        field = out["cone"].settings()["field_of_view"]
         drawn[f"kappa_{s}"] = figures.kappa_map(
-            first[s], out["cone"]._field(), title=f"Convergence, {title}"
+            first[s], field, title=f"Convergence, {title}", smooth=_smoothing(field)
         )
         rows = out["spectra"][out["spectra"]["source"] == s]
-        drawn[f"spectrum_{s}"] = figures.spectrum(rows, title=f"Spectrum, {title}")
+        drawn[f"spectrum_{s}"] = figures.spectrum(
+            rows, title=f"Spectrum, {title}", resolution=resolution(out, source)
+        )
     for name, ax in drawn.items():
         files.append(figures.save(ax, output / f"{name}.png"))
     out["figures"] = drawn
