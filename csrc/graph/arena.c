@@ -56,9 +56,13 @@ static int merged_root(const int *merged, int b)
 static bool try_merge(struct arena *pl, int from, int to, int i)
 {
     gv_buffer *a = &pl->p->buffer[from], *b = &pl->p->buffer[to];
-    if (from == to || a->place != GV_IN_ARENA || b->place != GV_IN_ARENA) return false;
+    bool free_room = a->place == GV_IN_ARENA || a->lent;
+    if (from == to || !free_room || b->place != GV_IN_ARENA) return false;
     if (a->last != i || b->first != i || a->bytes != b->bytes) return false;
     a->last = -2; /* taken */
+    b->place = a->place;
+    b->index = a->index;
+    b->lent = a->lent;
     pl->merged[to] = from;
     return true;
 }
@@ -101,7 +105,27 @@ static int by_size(const void *a, const void *b)
 {
     const struct block *x = a, *y = b;
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    return x->first - y->first;
+    if (x->first != y->first) return x->first - y->first;
+    return x->buffer - y->buffer;
+}
+
+static int by_begin(const void *a, const void *b)
+{
+    const struct block *x = a, *y = b;
+    return x->first != y->first ? x->first - y->first : by_size(a, b);
+}
+
+static int by_end(const void *a, const void *b)
+{
+    const struct block *x = a, *y = b;
+    return x->last != y->last ? y->last - x->last : by_size(a, b);
+}
+
+static int by_life(const void *a, const void *b)
+{
+    const struct block *x = a, *y = b;
+    int m = x->last - x->first, n = y->last - y->first;
+    return m != n ? n - m : by_size(a, b);
 }
 
 /* Lowest room for block i that no placed block of overlapping life touches and that
@@ -124,16 +148,78 @@ static size_t lowest_room(const struct block *blk, int i, size_t slab)
     return at;
 }
 
-/* Place all; returns the end. The first n_fixed blocks are results, packed from 0. */
-static size_t place_blocks(struct block *blk, int n, int n_fixed, size_t slab)
+/* Place blocks [from, n) in their order; returns the end. */
+static size_t place_from(struct block *blk, int from, int n, size_t slab)
 {
     size_t end = slab;
-    qsort(blk + n_fixed, (size_t)(n - n_fixed), sizeof *blk, by_size);
-    for (int i = n_fixed; i < n; i++) {
-        blk[i].offset = lowest_room(blk, i, slab);
+    for (int i = 0; i < n; i++) {
+        if (i >= from) blk[i].offset = lowest_room(blk, i, slab);
         if (blk[i].offset + blk[i].bytes > end) end = blk[i].offset + blk[i].bytes;
     }
     return end;
+}
+
+enum {
+    ARENA_LARGE = 1 << 20, /* worth a search */
+    SEARCH_MOST = 128,     /* blocks in a search */
+    SEARCH_TRIES = 64      /* per first order */
+};
+
+/* The block that ends highest goes first next time. */
+static void promote_top(struct block *blk, int from, int n)
+{
+    int top = from;
+    for (int i = from; i < n; i++)
+        if (blk[i].offset + blk[i].bytes > blk[top].offset + blk[top].bytes) top = i;
+    struct block b = blk[top];
+    memmove(blk + from + 1, blk + from, (size_t)(top - from) * sizeof b);
+    blk[from] = b;
+}
+
+/* Find a good order for the large blocks [from, n); keep has room for all n. */
+static void search_order(struct block *blk, int from, int n, size_t slab,
+                         struct block *keep)
+{
+    static int (*const first[])(const void *, const void *) = { by_size, by_begin,
+                                                                by_end, by_life };
+    size_t least = SIZE_MAX;
+    for (int k = 0; k < 4; k++) {
+        qsort(blk + from, (size_t)(n - from), sizeof *blk, first[k]);
+        for (int tries = 0; tries < SEARCH_TRIES; tries++) {
+            size_t end = place_from(blk, from, n, slab);
+            if (end < least) {
+                least = end;
+                memcpy(keep, blk, (size_t)n * sizeof *blk);
+            }
+            promote_top(blk, from, n);
+        }
+    }
+    memcpy(blk, keep, (size_t)n * sizeof *blk);
+}
+
+/* Place all; returns the end. The first n_fixed blocks are results, packed from 0.
+ * Largest first; for large arenas the order of the large blocks is searched for. */
+static gv_status place_blocks(struct block *blk, int n, int n_fixed, size_t slab,
+                              size_t *end)
+{
+    qsort(blk + n_fixed, (size_t)(n - n_fixed), sizeof *blk, by_size);
+    *end = place_from(blk, n_fixed, n, slab);
+    if (*end - slab < ARENA_LARGE || n == n_fixed) return GV_OK;
+    int large = n_fixed;
+    while (large < n && large < n_fixed + SEARCH_MOST &&
+           blk[large].bytes >= blk[n_fixed].bytes / 256)
+        large++;
+    struct block *keep = gv_alloc((size_t)(n + large) * sizeof *keep);
+    if (!keep) return GV_ERR_MEMORY;
+    memcpy(keep, blk, (size_t)n * sizeof *blk);
+    search_order(blk, n_fixed, large, slab, keep + n);
+    size_t found = place_from(blk, large, n, slab);
+    if (found < *end)
+        *end = found;
+    else
+        memcpy(blk, keep, (size_t)n * sizeof *blk);
+    gv_free(keep);
+    return GV_OK;
 }
 
 /* Results large enough for the slab, in the order they are written: early ones last,
@@ -221,17 +307,14 @@ static gv_status assign_arena(struct arena *pl)
         int n_plain = temporary_blocks(pl, plain, of);
         int n_fixed = slab_blocks(p, blk, &slab), n = n_fixed + n_plain;
         memcpy(blk + n_fixed, plain, (size_t)n_plain * sizeof *plain);
-        size_t arena = place_blocks(plain, n_plain, 0, 0);
-        if (n_fixed &&
-            place_blocks(blk, n, n_fixed, slab) - slab < arena - arena / 256) {
-            size_t end = slab;
-            for (int i = n_fixed; i < n; i++)
-                if (blk[i].offset + blk[i].bytes > end)
-                    end = blk[i].offset + blk[i].bytes;
+        size_t arena, shared = 0;
+        s = place_blocks(plain, n_plain, 0, 0, &arena);
+        if (s == GV_OK && n_fixed) s = place_blocks(blk, n, n_fixed, slab, &shared);
+        if (s == GV_OK && n_fixed && shared - slab < arena - arena / 256) {
             p->slab = slab;
-            p->arena = end - slab;
+            p->arena = shared - slab;
             keep_offsets(pl, blk, n, slab);
-        } else {
+        } else if (s == GV_OK) {
             p->arena = arena;
             keep_offsets(pl, plain, n_plain, 0);
         }

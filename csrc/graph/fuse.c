@@ -249,13 +249,42 @@ static gv_status data_edges(struct fuse *f, gv_edges *e, int *key)
     for (int k = 0; k < f->g->n_node; k++) {
         int a = u->of_node[k];
         if (a < 0) continue;
-        key[a] = k;
+        key[a] = 2 * k;
         for (int i = 0; i < f->g->node[k]->nin; i++) {
             int b = source_unit(f, f->g->node[k]->in[i], u->fused[a]);
             if (b >= 0 && b != a) GV_TRY(gv_edge_add(e, b, a));
         }
     }
     return GV_OK;
+}
+
+/* Units in some order that keeps precedence; how many. wait is counted down. */
+static int any_order(const gv_units *u, const gv_edges *e, int *wait, int *list)
+{
+    int n = 0;
+    for (int a = 0; a < u->n; a++)
+        if (!wait[a]) list[n++] = a;
+    for (int done = 0; done < n; done++)
+        for (int i = e->head[list[done]]; i >= 0; i = e->next[i])
+            if (--wait[e->to[i]] == 0) list[n++] = e->to[i];
+    return n;
+}
+
+/* A unit is as urgent as the most urgent one that reads it (the first n_data edges);
+ * what needs no other unit, such as a field of zeros, waits for its first reader. */
+static void inherit_keys(const gv_units *u, const gv_edges *e, int n_data,
+                         const int *list, int *key)
+{
+    for (int n = u->n - 1; n >= 0; n--) {
+        int a = list[n], reader = INT32_MAX;
+        for (int i = e->head[a]; i >= 0; i = e->next[i])
+            if (i < n_data && key[e->to[i]] < reader) reader = key[e->to[i]];
+        if (reader == INT32_MAX) continue;
+        if (!e->wait[a])
+            key[a] = reader - 1;
+        else if (reader < key[a])
+            key[a] = reader;
+    }
 }
 
 static gv_status order_units(struct fuse *f)
@@ -265,12 +294,20 @@ static gv_status order_units(struct fuse *f)
     gv_edges e = { .head = gv_alloc(n * sizeof(int)),
                    .wait = gv_alloc_zero(n * sizeof(int)) };
     int *key = gv_alloc_zero(n * sizeof *key), *heap = gv_alloc(n * sizeof *heap);
-    gv_status s = e.head && e.wait && key && heap ? GV_OK : GV_ERR_MEMORY;
+    int *wait = gv_alloc(n * sizeof *wait);
+    gv_status s = e.head && e.wait && key && heap && wait ? GV_OK : GV_ERR_MEMORY;
     if (s == GV_OK) s = data_edges(f, &e, key);
+    int n_data = e.n;
     if (s == GV_OK) s = gv_carry_order(f->p, u, &e);
+    if (s == GV_OK) {
+        memcpy(wait, e.wait, n * sizeof *wait);
+        if (any_order(u, &e, wait, heap) != u->n)
+            s = gv_fail(GV_ERR_RUNTIME, "the planner made a cycle");
+    }
     if (s == GV_OK) {
         struct heap h = { heap, key, 0 };
         int done = 0;
+        inherit_keys(u, &e, n_data, heap, key);
         for (int i = 0; i < u->n; i++)
             if (!e.wait[i]) heap_push(&h, i);
         while (h.n) {
@@ -279,10 +316,9 @@ static gv_status order_units(struct fuse *f)
             for (int i = e.head[a]; i >= 0; i = e.next[i])
                 if (--e.wait[e.to[i]] == 0) heap_push(&h, e.to[i]);
         }
-        if (done != u->n) s = gv_fail(GV_ERR_RUNTIME, "the planner made a cycle");
     }
     gv_free(e.head), gv_free(e.wait), gv_free(e.from), gv_free(e.to), gv_free(e.next);
-    gv_free(key), gv_free(heap);
+    gv_free(key), gv_free(heap), gv_free(wait);
     return s;
 }
 

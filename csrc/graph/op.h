@@ -42,7 +42,8 @@ enum gv_op_flags {
     GV_VIEW = 1 << 9, /* output 0 has the bytes of input 0 unchanged (reshape, alias) */
     GV_UNIQUE = 1 << 10,   /* never hash-consed */
     GV_STATEFUL = 1 << 11, /* calls out (external): serial */
-    GV_UNDO = 1 << 12 /* steps input 0 exactly, forth or back by the last attribute,
+    GV_CALLS = 1 << 13, /* runs its first function, on its inputs and outputs, once */
+    GV_UNDO = 1 << 12   /* steps input 0 exactly, forth or back by the last attribute,
                          sign (+1, -1): a step back right after the same step forth (or
                          the other way round) is input 0 itself, and is planned so */
 };

@@ -15,6 +15,7 @@ struct plan {
     gv_units u;
     int *first_of, *next_of; /* nodes of each unit, ascending */
     bool *outside;           /* per value: read by another unit or returned */
+    int *last_read;          /* per value: position of the last unit that reads it */
     int *last_step;          /* per value: last step of its own unit that reads it */
     int cap_buffer, cap_sub;
 };
@@ -74,6 +75,19 @@ static void list_units(struct plan *pl)
     }
 }
 
+static void find_last_reads(struct plan *pl)
+{
+    const gv_node *through;
+    for (int i = 0; i < pl->u.n; i++) {
+        int unit = pl->u.order[i];
+        for (int k = pl->first_of[unit]; k >= 0; k = pl->next_of[k])
+            for (int j = 0; j < pl->g->node[k]->nin; j++)
+                pl->last_read[source(pl, k, j, pl->u.fused[unit], &through)] = i;
+    }
+    for (int i = 0; i < pl->p->nout; i++)
+        pl->last_read[pl->u.root[pl->p->out[i]]] = INT32_MAX;
+}
+
 static void find_outside(struct plan *pl)
 {
     const gv_graph *g = pl->g;
@@ -99,6 +113,7 @@ static gv_status place_ends(struct plan *pl, int *copies)
         gv_buffer *b = &p->buffer[p->val_buffer[p->in[i]]];
         b->place = GV_IN_INPUT;
         b->index = i;
+        b->lent = p->lent && p->lent[i];
     }
     for (int i = 0; i < p->nout; i++) {
         gv_val r = pl->u.root[p->out[i]];
@@ -121,11 +136,13 @@ static gv_status place_ends(struct plan *pl, int *copies)
 }
 
 /* --- instructions --------------------------------------------------------------- */
-static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
+static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n,
+                          const bool *lent)
 {
     gv_program *p = pl->p;
     in->first_sub = p->n_sub;
-    in->n_sub = n->op->carries ? 1 : n->nfunc; /* loops run their body only */
+    bool calls = n->op->flags & GV_CALLS;
+    in->n_sub = calls || n->op->carries ? 1 : n->nfunc; /* the others are not run */
     for (int k = 0; k < in->n_sub; k++) {
         if (p->n_sub == pl->cap_sub) {
             int cap = pl->cap_sub ? 2 * pl->cap_sub : 4;
@@ -135,10 +152,10 @@ static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
             p->sub = more;
             pl->cap_sub = cap;
         }
-        int n_carry = n->op->carries && k == 0 ? n->op->carries(n) : 0;
+        int n_carry = n->op->carries ? n->op->carries(n) : 0;
         gv_program **sub = &p->sub[p->n_sub];
-        GV_TRY(gv_program_loop(n->func[k], n_carry,
-                               p->options & ~(unsigned)GV_PLAN_SLAB, sub));
+        GV_TRY(gv_program_sub(n->func[k], n_carry, calls ? lent : NULL,
+                              p->options & ~(unsigned)GV_PLAN_SLAB, sub));
         p->n_sub++;
         for (int i = 0; i < n_carry; i++) {
             size_t bytes;
@@ -151,7 +168,22 @@ static gv_status add_subs(struct plan *pl, gv_instr *in, const gv_node *n)
     return GV_OK;
 }
 
-static gv_status op_instr(struct plan *pl, gv_instr *in, int k)
+/* lent[i]: input i of the node, in unit number `at`, is read there for the last time
+ * and by no other input of it. */
+static void find_lent(const struct plan *pl, const gv_instr *in, int k, int at,
+                      bool *lent)
+{
+    const gv_node *n = pl->g->node[k];
+    const gv_node *through;
+    for (int i = 0; i < n->nin; i++) {
+        const gv_buffer *b = &pl->p->buffer[in->in[i]];
+        lent[i] = (b->place == GV_IN_ARENA || b->lent) &&
+            pl->last_read[source(pl, k, i, false, &through)] == at;
+        for (int j = 0; j < n->nin; j++) lent[i] &= j == i || in->in[j] != in->in[i];
+    }
+}
+
+static gv_status op_instr(struct plan *pl, gv_instr *in, int k, int at)
 {
     const gv_node *n = pl->g->node[k];
     const gv_node *through;
@@ -176,7 +208,14 @@ static gv_status op_instr(struct plan *pl, gv_instr *in, int k)
         in->out[o] = p->val_buffer[n->first + o];
     }
     in->own_scratch = in->scratch = ALIGN(n->scratch);
-    GV_TRY(add_subs(pl, in, n));
+    if (n->nfunc) {
+        bool *lent = gv_alloc_zero((size_t)n->nin + 1);
+        if (!lent) return GV_ERR_MEMORY;
+        if (n->op->flags & GV_CALLS) find_lent(pl, in, k, at, lent);
+        gv_status s = add_subs(pl, in, n, lent);
+        gv_free(lent);
+        GV_TRY(s);
+    }
     if (n->op->flags & GV_DESTROYS) {
         in->copy_input = 1;
         in->scratch += ALIGN(p->buffer[in->in[0]].bytes);
@@ -384,7 +423,7 @@ static gv_status make_instructions(struct plan *pl, const int *copies)
         int unit = pl->u.order[i];
         gv_instr *in = &p->instr[p->n_instr++];
         s = pl->u.fused[unit] ? fused_instr(pl, in, unit, &r)
-                              : op_instr(pl, in, pl->first_of[unit]);
+                              : op_instr(pl, in, pl->first_of[unit], i);
     }
     if (s == GV_OK) s = copy_results(pl, copies, false);
     gv_free(r.of_node);
@@ -398,6 +437,7 @@ static gv_status plan_all(struct plan *pl, int *copies)
     for (int v = 0; v < pl->g->n_val; v++) p->val_buffer[v] = -1;
     list_units(pl);
     find_outside(pl);
+    find_last_reads(pl);
     GV_TRY(place_ends(pl, copies));
     GV_TRY(make_instructions(pl, copies));
     GV_TRY(gv_place_buffers(p));
@@ -419,14 +459,16 @@ gv_status gv_plan(gv_program *p)
     pl.next_of = gv_alloc(n * sizeof(int));
     pl.outside = gv_alloc_zero(m);
     pl.last_step = gv_alloc_zero(m * sizeof(int));
+    pl.last_read = gv_alloc_zero(m * sizeof(int));
     p->val_buffer = gv_alloc(m * sizeof *p->val_buffer);
     if (s == GV_OK &&
         !(copies && pl.first_of && pl.next_of && pl.outside && pl.last_step &&
-          p->val_buffer))
+          pl.last_read && p->val_buffer))
         s = GV_ERR_MEMORY;
     if (s == GV_OK) s = plan_all(&pl, copies);
     gv_units_clear(&pl.u);
     gv_free(copies), gv_free(pl.first_of), gv_free(pl.next_of);
     gv_free(pl.outside), gv_free(pl.last_step);
+    gv_free(pl.last_read);
     return s;
 }

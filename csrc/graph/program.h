@@ -29,6 +29,7 @@ typedef struct gv_buffer {
     int index;     /* of the input or output */
     size_t offset; /* in the arena, or in the slab of results */
     bool in_slab;  /* GV_IN_ARENA, but lent room of results not yet written */
+    bool lent;     /* GV_IN_INPUT, but nobody needs the input afterwards */
     size_t bytes;
     const void *data; /* constants */
     int first, last;  /* instructions that write first and read last */
@@ -106,6 +107,7 @@ typedef struct gv_program {
     int64_t *slab_at;
     int n_carry;    /* loop bodies: leading inputs that come back as outputs */
     uint8_t *carry; /* gv_carry of each */
+    bool *lent;     /* per input: may be written over; NULL: none */
     unsigned options;
     uint64_t hash[2];
     int refs;
@@ -131,9 +133,10 @@ gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
 /* The same through the cache of planned programs (keyed by the canonical graph). */
 gv_status gv_program_get(const gv_graph *g, int nin, const gv_val *in, int nout,
                          const gv_val *out, unsigned options, gv_program **p) GV_MUST;
-/* The body of a loop with n_carry carries, planned to update them in place. */
-gv_status gv_program_loop(const gv_func *body, int n_carry, unsigned options,
-                          gv_program **p) GV_MUST;
+/* A function that an instruction runs: the body of a loop that updates its n_carry
+ * carries in place, or one that may write over the inputs with lent[i] (NULL: none). */
+gv_status gv_program_sub(const gv_func *f, int n_carry, const bool *lent,
+                         unsigned options, gv_program **p) GV_MUST;
 void gv_program_cache_clear(void);
 gv_program *gv_program_ref(gv_program *p);
 void gv_program_unref(gv_program *p);

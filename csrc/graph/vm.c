@@ -39,14 +39,16 @@ gv_status gv_program_new(const gv_graph *g, int nin, const gv_val *in, int nout,
     return GV_OK;
 }
 
-gv_status gv_program_loop(const gv_func *f, int n_carry, unsigned options,
-                          gv_program **program)
+gv_status gv_program_sub(const gv_func *f, int n_carry, const bool *lent,
+                         unsigned options, gv_program **program)
 {
     gv_program *p = program_make(options);
     if (!p) return GV_ERR_MEMORY;
     p->n_carry = n_carry;
     p->carry = gv_alloc_zero((size_t)n_carry + 1);
-    gv_status s = p->carry ? GV_OK : GV_ERR_MEMORY;
+    p->lent = gv_alloc_zero((size_t)f->nin + 1);
+    gv_status s = p->carry && p->lent ? GV_OK : GV_ERR_MEMORY;
+    if (s == GV_OK && lent) memcpy(p->lent, lent, (size_t)f->nin);
     if (s == GV_OK) s = gv_canonical(f->g, f->nin, f->in, f->nout, f->out, p);
     if (s == GV_OK) s = gv_plan(p);
     if (s != GV_OK) {
@@ -168,6 +170,7 @@ void gv_program_unref(gv_program *p)
     gv_free(p->out_type);
     gv_free(p->slab_at);
     gv_free(p->carry);
+    gv_free(p->lent);
     gv_graph_free(p->g);
     pthread_mutex_destroy(&p->lock);
     gv_free(p);
@@ -219,10 +222,11 @@ static void set_arena(gv_exec *e, char *arena)
 static void set_ends(gv_exec *e, const void *const *in, void *const *out)
 {
     const gv_program *p = e->p;
-    for (int i = 0; i < p->nin; i++)
-        e->ptr[p->val_buffer[p->in[i]]] = (void *)(uintptr_t)in[i];
-    for (int b = 0; b < p->n_buffer; b++)
-        if (p->buffer[b].place == GV_IN_OUTPUT) e->ptr[b] = out[p->buffer[b].index];
+    for (int b = 0; b < p->n_buffer; b++) {
+        const gv_buffer *f = &p->buffer[b];
+        if (f->place == GV_IN_INPUT) e->ptr[b] = (void *)(uintptr_t)in[f->index];
+        if (f->place == GV_IN_OUTPUT) e->ptr[b] = out[f->index];
+    }
     if (!p->slab) return;
     char *slab = NULL;
     for (int i = 0; i < p->nout && !slab; i++)

@@ -165,6 +165,7 @@ const gv_op gv_op_call = {
     .doc = "a function as a node: plain, checkpointed, or with its own derivative",
     .attrs = "kind:int, n_args:int, n_res:int",
     .samples = "",
+    .flags = GV_CALLS,
     .infer = infer_call,
     .forward = forward_call,
     .vjp = vjp_call,
