@@ -211,7 +211,7 @@ static void set_tangent_factor(painter *t)
     for (int run = 0; run < t->pass.runs; run++)
         for (int64_t i = t->pass.from[run]; i < t->pass.to[run]; i++) {
             double w[4];
-            int64_t k = gv_cone_weights(t->pass.at[2][i] / c->h, c->n_time, w);
+            int32_t k = gv_cone_weights(t->pass.at[2][i] / c->h, c->n_time, w);
             t->d_factor[i] = d->rate * (gv_cone_dot(w, c->time + k) - c->centre) +
                 c->rate * (gv_cone_dot(w, d->time + k) - d->centre);
         }

@@ -128,7 +128,7 @@ static void find_planes(gv_cone_pass *s, const gv_cone *c, int64_t j)
         bool in = c->lo <= d[i] && d[i] < c->hi;
         s->factor[i] = 0;
         if (in) {
-            int64_t k = gv_cone_weights(d[i] / c->h, c->n_time, w);
+            int32_t k = gv_cone_weights(d[i] / c->h, c->n_time, w);
             s->factor[i] = c->rate * (gv_cone_dot(w, c->time + k) - c->centre);
             if (!before) s->from[s->runs++] = i;
             s->to[s->runs - 1] = i + 1;

@@ -124,34 +124,37 @@ static inline size_t gv_cone_item(const gv_cone *c)
 
 /* --- four-point interpolation ------------------------------------------------------ */
 
-static inline int64_t gv_cone_node(double t, int64_t n)
+/* First of the four of n nodes for t = chi/h. */
+static inline int32_t gv_cone_node(double t, int32_t n)
 {
-    int64_t first = (int64_t)t - 1;
+    int32_t first = (int32_t)(t < n ? t : n) - 1;
     first = first < n - 4 ? first : n - 4;
     return first > 0 ? first : 0;
 }
 
-/* Lagrange weights at t = chi/h on n equidistant nodes. */
-static inline int64_t gv_cone_weights(double t, int64_t n, double w[4])
+/* Lagrange weights of nodes 0..3 at u, and their derivatives. */
+static inline void gv_cone_lagrange(double u, double w[4])
 {
-    int64_t first = gv_cone_node(t, n);
-    double a = t - (double)first, b = a - 1, c = a - 2, d = a - 3;
-    w[0] = -b * c * d * (1.0 / 6);
-    w[1] = a * c * d * 0.5;
-    w[2] = -a * b * d * 0.5;
-    w[3] = a * b * c * (1.0 / 6);
-    return first;
+    double v = u - 1, p = u - 2, r = u - 3;
+    w[0] = -v * p * r * (1.0 / 6);
+    w[1] = u * p * r * 0.5;
+    w[2] = -u * v * r * 0.5;
+    w[3] = u * v * p * (1.0 / 6);
+}
+static inline void gv_cone_lagrange_slope(double u, double w[4])
+{
+    double v = u - 1, p = u - 2, r = u - 3;
+    w[0] = -(p * r + v * r + v * p) * (1.0 / 6);
+    w[1] = (p * r + u * r + u * p) * 0.5;
+    w[2] = -(v * r + u * r + u * v) * 0.5;
+    w[3] = (v * p + u * p + u * v) * (1.0 / 6);
 }
 
-/* The same with d/dt of the weights. */
-static inline int64_t gv_cone_slopes(double t, int64_t n, double w[4], double slope[4])
+/* First node and weights at t = chi/h. */
+static inline int32_t gv_cone_weights(double t, int64_t n, double w[4])
 {
-    int64_t first = gv_cone_weights(t, n, w);
-    double a = t - (double)first, b = a - 1, c = a - 2, d = a - 3;
-    slope[0] = -(c * d + b * d + b * c) * (1.0 / 6);
-    slope[1] = (c * d + a * d + a * c) * 0.5;
-    slope[2] = -(b * d + a * d + a * b) * 0.5;
-    slope[3] = (b * c + a * c + a * b) * (1.0 / 6);
+    int32_t first = gv_cone_node(t, (int32_t)n);
+    gv_cone_lagrange(t - (double)first, w);
     return first;
 }
 

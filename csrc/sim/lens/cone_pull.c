@@ -144,7 +144,7 @@ static void add_factors(puller *t)
         for (int64_t i = t->pass.from[run]; i < t->pass.to[run]; i++) {
             double g_f = 0, w[4];
             for (int k = 0; k < TASKS; k++) g_f += t->sums[k].factor[i];
-            int64_t first = gv_cone_weights(t->pass.at[2][i] / c->h, c->n_time, w);
+            int32_t first = gv_cone_weights(t->pass.at[2][i] / c->h, c->n_time, w);
             t->g->rate += g_f * (gv_cone_dot(w, c->time + first) - c->centre);
             t->g->centre -= c->rate * g_f;
             for (int e = 0; e < 4; e++) t->g->time[first + e] += c->rate * g_f * w[e];
