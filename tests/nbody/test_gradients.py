@@ -208,6 +208,27 @@ def test_gradients_through_particles():
     assert np.sum(g.momenta * d) == pytest.approx(four_point(moved, 1e-4), rel=1e-6)
 
 
+def test_trap_13_gradients_have_the_same_bits_on_any_number_of_threads():
+    """T13: run twice, on 1 and 2 threads; single precision, 32^3, B=2."""
+    modes = noise((32,) * 3, 11)
+
+    def f(m, p):
+        c = gv.cosmology.Cosmology(**p)
+        return np.sum(gv.nbody.evolve(m, c, 48.0, 6).displacements ** 2)
+
+    g = gv.compile(gv.grad(f, argnums=(0, 1)))
+    before, found = gv.get_threads(), []
+    try:
+        for threads in (1, 2, 2):
+            gv.set_threads(threads)
+            found.append(g(modes, VALUES))
+    finally:
+        gv.set_threads(before)
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0][0], other[0])
+        assert found[0][1] == other[1]
+
+
 def test_memory_of_the_gradient_does_not_grow_with_the_steps():
     """5 to 40 steps: at most 5 % more; the tape grows five-fold and more."""
     modes = np.zeros((16, 16, 16))

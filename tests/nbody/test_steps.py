@@ -147,3 +147,19 @@ def test_policies():
     for bad in ("tape", ("recompute", 0), ("store", 1), None):
         with pytest.raises(ValueError, match="choose 'reversible'"):
             check_policy(bad, 40)
+
+
+@pytest.mark.parametrize("integrator", ["fastpm", "bullfrog"])
+def test_trap_11_drifts_stay_inside_the_growth_solution(integrator):
+    """T11: from a = 1e-3 into the future as far as growth goes all factors are finite
+    and the Zel'dovich solution holds; beyond, an error instead of an extrapolation."""
+    c = COSMOLOGIES[1]
+    a = np.concatenate([np.geomspace(1e-3, 1.0, 8), [1.25]])
+    f = steps.factors(c, a, integrator)
+    assert all(np.isfinite(x).all() for x in f)
+    assert (np.diff(f.a_centre) > 0).all()
+    assert (f.a_centre > a[:-1]).all() and (f.a_centre < a[1:]).all()
+    with pytest.raises(ValueError, match=r"up to a=1\.25"):
+        check_steps([0.5, 1.26])
+    with pytest.raises(ValueError, match=r"1\.25"):
+        steps.factors(c, [0.5, 1.26], integrator)
