@@ -302,7 +302,8 @@ static gv_status emit_rich(struct back *b, gv_val *first)
 }
 
 /* Assemble and emit the backward scan. rebuilt: number of leading carries that hold the
- * rebuilt state (reversible), with their lab inputs and outputs. */
+ * rebuilt state (reversible), with their lab inputs and outputs; what the inverse hands
+ * on unchanged is captured instead. */
 static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in,
                                int rebuilt, const gv_val *state_in,
                                const gv_val *state_out, gv_val first_res)
@@ -312,10 +313,12 @@ static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in
     const gv_node *n = b->node;
     int ni = 0, no = 0, nl = 0, n_dep = b->nc + b->nx;
     for (int i = 0; i < rebuilt; i++) { /* carries: state, gc, sums of gk */
+        if (state_out[i] == state_in[i]) continue;
         b->ins[ni++] = state_in[i];
         b->outs[no++] = state_out[i];
         b->list[nl++] = n->first + i;
     }
+    int states = ni;
     for (int i = 0; i < b->nc; i++) {
         if (b->gc[i] == GV_NONE) continue;
         b->ins[ni++] = b->gc[i];
@@ -349,6 +352,11 @@ static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in
         b->ins[ni++] = lab->in[i];
         b->list[nl++] = n->in[i];
     }
+    for (int i = 0; i < rebuilt; i++) {
+        if (state_out[i] != state_in[i]) continue;
+        b->ins[ni++] = state_in[i];
+        b->list[nl++] = n->first + i;
+    }
     for (int i = b->nc; i < n_dep; i++)
         if (b->want[i]) b->outs[no++] = b->grad[i];
     GV_TRY(gv_graph_status(lab->g));
@@ -358,7 +366,7 @@ static gv_status emit_backward(struct back *b, const gv_val *g_out, gv_val *g_in
     gv_val v = gv_emit_func(g, n->op, nl, b->list, N_ATTR, attr, 1, &f);
     gv_func_unref(f);
     GV_TRY(gv_graph_status(g));
-    v += rebuilt;
+    v += states;
     for (int i = 0; i < b->nc; i++) {
         if (b->gc[i] == GV_NONE) continue;
         if (g_in[i] != GV_NONE) g_in[i] = v;
