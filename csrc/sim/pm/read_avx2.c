@@ -4,5 +4,5 @@
 #endif
 #define READ_LEVEL 1
 #define READ_VBYTES 32
-#define READ_TABLE gv_pm_read_rows_avx2
+#define READ_TABLE gv_pm_read_tiles_avx2
 #include "sim/pm/read.inc"

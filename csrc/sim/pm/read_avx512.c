@@ -4,5 +4,5 @@
 #endif
 #define READ_LEVEL 2
 #define READ_VBYTES 64
-#define READ_TABLE gv_pm_read_rows_avx512
+#define READ_TABLE gv_pm_read_tiles_avx512
 #include "sim/pm/read.inc"
