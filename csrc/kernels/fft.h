@@ -1,4 +1,5 @@
-/* Discrete Fourier transforms of the trailing axes, unnormalised: the only user of FFTW.
+/* Discrete Fourier transforms of the trailing axes, unnormalised: own ones in SIMD lanes
+ * for the common lengths (fft_lanes.h), FFTW for all others; its only user.
  *
  * Forward: X_k = sum_j x_j exp(-2 pi i jk/n); inverse: the same with +i. Half spectra hold
  * k = 0..n/2 of the last axis. Plans are estimated (never measured), so results repeat

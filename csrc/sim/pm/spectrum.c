@@ -53,22 +53,6 @@ void gv_pm_symbol_prepare(gv_pm_symbol *s, void *scratch)
     }
 }
 
-/* --- interpolation ------------------------------------------------------------------*/
-
-/* First of the four nodes around ln k, and their weights. */
-static inline int64_t weights_of(const gv_pm_symbol *s, double lnk, double w[4])
-{
-    double u = (lnk - s->lnk0) / s->dlnk, top = (double)(s->nodes - 4);
-    double first = floor(u) - 1;
-    first = first < 0 ? 0 : first > top ? top : first;
-    double t = u - first, a = t - 1, b = t - 2, c = t - 3;
-    w[0] = -a * b * c / 6;
-    w[1] = t * b * c / 2;
-    w[2] = -t * a * c / 2;
-    w[3] = t * a * b / 6;
-    return (int64_t)first;
-}
-
 /* --- factors ------------------------------------------------------------------------*/
 
 /* What of the columns from `from` on does not depend on x. */
@@ -266,23 +250,27 @@ void gv_pm_symbol_apply(const gv_pm_symbol *s, const double *nodes, const void *
 
 /* --- transpose with respect to the table --------------------------------------------*/
 
-static double at_real(const void *x, bool single, int64_t i)
-{
-    return single ? (double)((const float *)x)[i] : ((const double *)x)[i];
-}
-
-/* Re(conj(g) i^quarter f) */
-static double pair_of(const apply_job *j, int64_t i)
-{
-    bool single = j->s->real == GV_F32;
-    double fr = at_real(j->in, single, 2 * i), fi = at_real(j->in, single, 2 * i + 1);
-    double gr = at_real(j->g, single, 2 * i), gi = at_real(j->g, single, 2 * i + 1);
-    switch (j->s->quarter) {
-    case 0: return gr * fr + gi * fi;
-    case 1: return gi * fr - gr * fi;
-    case 2: return -(gr * fr + gi * fi);
-    default: return gr * fi - gi * fr;
+/* value[l] *= Re(conj(g) i^quarter f) of n modes */
+#define PAIRS(T)                                                                   \
+    static void pairs_##T(int quarter, int64_t n, const T *f, const T *g,          \
+                          double *value)                                           \
+    {                                                                              \
+        double sign = quarter == 1 || quarter == 2 ? -1 : 1;                       \
+        for (int64_t l = 0; l < n; l++) {                                          \
+            double fr = (double)f[2 * l], fi = (double)f[2 * l + 1];               \
+            double gr = (double)g[2 * l], gi = (double)g[2 * l + 1];               \
+            value[l] *=                                                            \
+                sign * (quarter % 2 == 0 ? gr * fr + gi * fi : gr * fi - gi * fr); \
+        }                                                                          \
     }
+PAIRS(float)
+PAIRS(double)
+
+/* Of modes z .. z + n - 1, those that stand for a conjugate pair count twice. */
+static void count_pairs(int64_t z, int64_t n, int64_t real, double *value)
+{
+    for (int64_t l = 0; l < n; l++)
+        if (z + l > 0 && 2 * (z + l) < real) value[l] *= 2;
 }
 
 /* One of a fixed number of parts, each with sums of its own. */
@@ -290,27 +278,29 @@ static void pull_rows(void *ctx, int64_t task)
 {
     const apply_job *j = ctx;
     const gv_pm_symbol *s = j->s;
-    double value[chunk], kk[chunk], lnk[chunk], w[4];
-    double *to = j->part + task * s->nodes;
+    double value[chunk], kk[chunk], log_kk[chunk];
+    double *sums = j->part + task * 4 * s->nodes;
     const void *log_in[1] = { kk };
     gv_ew_kernel log_of = gv_ew_get(GV_EW_LOG, GV_F64, GV_F64);
     int64_t end = (task + 1) * j->group < j->rows ? (task + 1) * j->group : j->rows;
     columns c;
-    memset(to, 0, (size_t)s->nodes * sizeof *to);
+    memset(sums, 0, (size_t)(4 * s->nodes) * sizeof *sums);
     for (int64_t row = task * j->group; row < end; row++)
         for (int64_t z = 0; z < j->half; z += chunk) {
             gv_fft_modes at = modes_of(j, row, z);
+            int64_t from = 2 * (row * j->half + z);
             take_columns(s, &at, 0, &c);
             fill_row(s, &c, at.x, value);
+            if (s->real == GV_F32)
+                pairs_float(s->quarter, c.n, (const float *)j->in + from,
+                            (const float *)j->g + from, value);
+            else
+                pairs_double(s->quarter, c.n, (const double *)j->in + from,
+                             (const double *)j->g + from, value);
+            if (j->pairs) count_pairs(z, c.n, s->dim[2], value);
             for (int64_t l = 0; l < c.n; l++) kk[l] = s->table[0][1][at.x] + c.kk[l];
-            log_of(c.n, log_in, lnk);
-            for (int64_t l = 0; l < c.n; l++) {
-                if (!(kk[l] > 0)) continue;
-                bool pair = j->pairs && z + l > 0 && 2 * (z + l) < s->dim[2];
-                double v = value[l] * pair_of(j, row * j->half + z + l) * (1 + pair);
-                double *node = to + weights_of(s, 0.5 * lnk[l], w);
-                for (int k = 0; k < 4; k++) node[k] += w[k] * v;
-            }
+            log_of(c.n, log_in, log_kk);
+            loops()->moments(s, c.n, kk, log_kk, value, sums);
         }
 }
 
@@ -322,7 +312,16 @@ static int64_t parts_of(const gv_pm_symbol *s)
 
 size_t gv_pm_symbol_pull_scratch(const gv_pm_symbol *s)
 {
-    return (size_t)(parts_of(s) * s->nodes) * sizeof(double);
+    return (size_t)(parts_of(s) * 4 * s->nodes) * sizeof(double);
+}
+
+/* The Lagrange weights of four nodes at t, summed: polynomials of the moments. */
+static void spread_moments(const double m[4], double to[4])
+{
+    to[0] += m[0] - (11 * m[1] - 6 * m[2] + m[3]) / 6;
+    to[1] += (6 * m[1] - 5 * m[2] + m[3]) / 2;
+    to[2] += (4 * m[2] - 3 * m[1] - m[3]) / 2;
+    to[3] += (2 * m[1] - 3 * m[2] + m[3]) / 6;
 }
 
 void gv_pm_symbol_pull(const gv_pm_symbol *s, bool pairs, const void *f, const void *g,
@@ -338,6 +337,10 @@ void gv_pm_symbol_pull(const gv_pm_symbol *s, bool pairs, const void *f, const v
     parts = (j.rows + j.group - 1) / j.group;
     gv_parallel_for(parts, pull_rows, &j);
     memset(to, 0, (size_t)s->nodes * sizeof *to);
-    for (int64_t p = 0; p < parts; p++)
-        for (int64_t k = 0; k < s->nodes; k++) to[k] += j.part[p * s->nodes + k];
+    for (int64_t cell = 0; cell + 4 <= s->nodes; cell++) {
+        double m[4] = { 0 };
+        for (int64_t p = 0; p < parts; p++)
+            for (int k = 0; k < 4; k++) m[k] += j.part[4 * (p * s->nodes + cell) + k];
+        spread_moments(m, to + cell);
+    }
 }

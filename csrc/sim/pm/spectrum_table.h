@@ -23,6 +23,10 @@ typedef struct gv_pm_symbol_loops {
     /* value[i] *= T(ln k) with kk = k^2 and its logarithm; 0 where kk is 0 */
     void (*cubics)(const gv_pm_symbol *s, const double *nodes, int64_t n,
                    const double *kk, const double *log_kk, double *value);
+    /* Sums for the transpose: with t the distance of ln k from the first node of its
+     * cubic, in steps, sums[4 cell + p] += value[i] t^p; nothing where kk is 0 */
+    void (*moments)(const gv_pm_symbol *s, int64_t n, const double *kk,
+                    const double *log_kk, const double *value, double *sums);
 } gv_pm_symbol_loops;
 
 extern const gv_pm_symbol_loops gv_pm_symbol_loops_base, gv_pm_symbol_loops_avx2,
