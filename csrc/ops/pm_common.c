@@ -29,7 +29,13 @@ static gv_status check_axes(const char *op, const char *name, const int64_t *n)
 
 gv_status gv_pm_check_mesh_box(const char *op, const gv_pm_grid *grid)
 {
-    GV_TRY(check_axes(op, "mesh", grid->mesh));
+    const int64_t *m = grid->mesh;
+    GV_TRY(check_axes(op, "mesh", m));
+    if (m[0] * m[1] * m[2] > INT32_MAX) /* cells are numbered in 32 bits */
+        return gv_fail(GV_ERR_VALUE,
+                       "%s: a mesh of (%lld, %lld, %lld) has more than 2^31 - 1 cells; "
+                       "take a coarser one",
+                       op, (long long)m[0], (long long)m[1], (long long)m[2]);
     for (int d = 0; d < 3; d++)
         if (!isfinite(grid->box[d]) || grid->box[d] <= 0)
             return gv_fail(

@@ -22,7 +22,8 @@ const int64_t *gv_pm_grid_take(const int64_t *attr, gv_pm_grid *grid);
 /* Checks for shape rules. Input numbers: x of the positions, unit, v of a vector that
  * goes with x, mesh. Each has checked those named before it. */
 gv_status gv_pm_check_grid(const gv_infer *inf, gv_pm_grid *grid) GV_MUST;
-/* mesh axes 1..2^20 and box sides finite and positive; for ops with other attributes */
+/* mesh axes 1..2^20, below 2^31 cells, box sides finite and positive; for ops with other
+ * attributes */
 gv_status gv_pm_check_mesh_box(const char *op, const gv_pm_grid *grid) GV_MUST;
 gv_status gv_pm_check_x(const gv_infer *inf, int x, const gv_pm_grid *grid) GV_MUST;
 gv_status gv_pm_check_unit(const gv_infer *inf, int unit, int x) GV_MUST;

@@ -99,6 +99,8 @@ def test_errors_say_what_where_and_how():
         run("pm_paint", [x, unit], names, mesh=(4, 4))
     with pytest.raises(ValueError, match="sides must be finite"):
         run("pm_paint", [x, unit], names, lx=-1.0)
+    with pytest.raises(ValueError, match="coarser"):
+        run("pm_paint", [x, unit], names, mesh=(2048, 2048, 1024))
     with pytest.raises(TypeError, match="positions"):
         run("pm_paint", [x, unit])
     pos = np.ones((5, 3))
