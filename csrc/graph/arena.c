@@ -160,9 +160,9 @@ static size_t place_from(struct block *blk, int from, int n, size_t slab)
 }
 
 enum {
-    ARENA_LARGE = 1 << 20, /* worth a search */
-    SEARCH_MOST = 128,     /* blocks in a search */
-    SEARCH_TRIES = 64      /* per first order */
+    ARENA_LARGE = 1 << 24, /* bytes: worth a search */
+    SEARCH_MOST = 64,      /* blocks in a search */
+    SEARCH_TRIES = 24      /* per first order */
 };
 
 /* The block that ends highest goes first next time. */
@@ -176,16 +176,30 @@ static void promote_top(struct block *blk, int from, int n)
     blk[from] = b;
 }
 
+/* What lives at once: no placement ends below that. */
+static size_t most_alive(const struct block *blk, int from, int n)
+{
+    size_t most = 0;
+    for (int i = from; i < n; i++) {
+        size_t sum = 0;
+        for (int j = from; j < n; j++)
+            if (blk[j].first <= blk[i].first && blk[i].first <= blk[j].last)
+                sum += blk[j].bytes;
+        if (sum > most) most = sum;
+    }
+    return most;
+}
+
 /* Find a good order for the large blocks [from, n); keep has room for all n. */
 static void search_order(struct block *blk, int from, int n, size_t slab,
                          struct block *keep)
 {
     static int (*const first[])(const void *, const void *) = { by_size, by_begin,
                                                                 by_end, by_life };
-    size_t least = SIZE_MAX;
-    for (int k = 0; k < 4; k++) {
+    size_t least = SIZE_MAX, bound = most_alive(blk, from, n);
+    for (int k = 0; k < 4 && least > bound; k++) {
         qsort(blk + from, (size_t)(n - from), sizeof *blk, first[k]);
-        for (int tries = 0; tries < SEARCH_TRIES; tries++) {
+        for (int tries = 0; tries < SEARCH_TRIES && least > bound; tries++) {
             size_t end = place_from(blk, from, n, slab);
             if (end < least) {
                 least = end;
