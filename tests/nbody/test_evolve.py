@@ -20,7 +20,7 @@ def noise(shape, seed=0):
 
 # --- linear force -----------------------------------------------------------------
 @pytest.mark.parametrize("integrator", ["fastpm", "bullfrog"])
-@pytest.mark.parametrize("n_steps", [1, 3, 10])
+@pytest.mark.parametrize("n_steps", [1, 3, 4, 10])
 @pytest.mark.parametrize(("precision", "tol"), [("double", 1e-10), ("single", 2e-6)])
 def test_displacements_scale_with_growth(integrator, n_steps, precision, tol):
     """The Zel'dovich solution for any number of steps: bars of 1e-10 and 2e-6 of the

@@ -155,15 +155,17 @@ def wrapped_positions(displacement, setup):
 def quanta(reach, speed, setup):
     """The quanta for displacements up to `reach` and momenta up to `speed` [Mpc/h].
 
-    x keeps three bits above the linear reach (a power of two in cells, so that cells
-    and offsets are exact), p four.
+    Both keep three bits above their largest values in linear theory (runs take up to
+    .8 and 2.3 times these); p six where a function gives the force. The quantum of x is
+    a power of two in cells, so that cells and offsets are exact.
     """
     bits, wide = setup.bits, 32 if setup.bits > 32 else 0
     cells = reach / setup.cell.min()
     k = np.floor(bits - np.log2(8.0 * np.maximum(cells, 1e-30)))
     k = np.clip(k, 8 + wide, 28 + wide).astype(np.int64)
     quantum = take(_POWERS, k)
-    step = 16.0 * np.maximum(speed, 1e-30) / 2.0**bits
+    room = 64.0 if callable(setup.force) else 8.0
+    step = room * np.maximum(speed, 1e-30) / 2.0**bits
     return stop_gradient(np.stack([quantum, step]))
 
 
