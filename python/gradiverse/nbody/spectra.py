@@ -105,8 +105,8 @@ def _amplitude(shape, box):
 def power_spectrum(field, box):
     """Power spectrum of a periodic field.
 
-    ``P(k) = V/N^2 <|DFT[field]|^2>`` over the N cells of the volume V, averaged over the
-    modes of a bin. No window correction, no shot noise taken off.
+    ``P(k) = V/N^2 <|DFT[field]|^2>`` over the N cells of the volume V, averaged over
+    the modes of a bin. No window correction, no shot noise taken off.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ def power_spectrum(field, box):
     Returns
     -------
     k : (B,) float64 array
-        Mean ``|k|`` of the modes of each bin [h/Mpc]. Bins are [(i - 1/2), (i + 1/2)) k_f,
-        i >= 1, with k_f = 2 pi/longest side; those without modes are left out, those
+        Mean ``|k|`` of the modes of each bin [h/Mpc]. Bins are [(i - 1/2), (i + 1/2))
+        k_f, i >= 1, with k_f = 2 pi/longest side; those without modes are left out, those
         beyond pi/cell hold the corners of the mesh only.
     P : (B,) float64 array
         [(Mpc/h)^3]; differentiable in the field.
