@@ -119,8 +119,8 @@ def power_spectrum(field, box):
     -------
     k : (B,) float64 array
         Mean ``|k|`` of the modes of each bin [h/Mpc]. Bins are [(i - 1/2), (i + 1/2))
-        k_f, i >= 1, with k_f = 2 pi/longest side; those without modes are left out, those
-        beyond pi/cell hold the corners of the mesh only.
+        k_f, i >= 1, with k_f = 2 pi/longest side; those without modes are left out,
+        those beyond pi/cell hold the corners of the mesh only.
     P : (B,) float64 array
         [(Mpc/h)^3]; differentiable in the field.
     n : (B,) int64 array
