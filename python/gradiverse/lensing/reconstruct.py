@@ -5,18 +5,25 @@ The posterior of the white noise m given a map d with independent pixel noise si
     -2 ln P(m | d) = sum_pix mask ((kappa(m) - d) / sigma)^2 + sum_cells m^2 + constant,
 
 because m is normal with unit variance in every cell. Its minimum is found by L-BFGS on
-the gradient through the whole light cone. The prior is white in m, so no further
-preconditioning is needed; scales that the map does not constrain go to zero, which is
-why the transfer function of the result falls below one where noise wins.
+the gradient through the whole light cone; scales that the map does not constrain go to
+zero, which is why the transfer function of the result falls below one where noise wins.
+
+The curvature 1 + s(k) of this function differs by orders of magnitude between modes
+that the map sees (those across a line of sight, on large scales) and those it does not.
+The search therefore runs over u with m(k) = u(k) / sqrt(1 + s(k)); s, the diagonal of
+J^T W J in Fourier space, is estimated from a few random maps z of unit variance,
+s(k) = mean |DFT[J^T W^(1/2) z]|^2 / cells, averaged over the symmetries of the box.
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
+from scipy.fft import irfftn, rfftn
 
 from ..compile import compile as _compile
-from ..grad import value_and_grad
+from ..grad import value_and_grad, vjp
 
 __all__ = ["Reconstruction", "reconstruct"]
 
@@ -74,9 +81,64 @@ def _weights(observed, sigma, mask):
     return np.where(keep, 1.0 / np.where(keep, sigma, 1.0), 0.0), keep
 
 
+def _symmetrised(power, n_last, box):
+    """Mean of a half spectrum over sign changes and exchanges of equal axes."""
+    shape = (*power.shape[:2], n_last)
+    full = np.empty(shape)
+    half = power.shape[2]
+    full[..., :half] = power
+    back = -np.arange(half, n_last) % n_last
+    i, j = (-np.arange(n) % n for n in shape[:2])
+    full[..., half:] = power[i][:, j][..., back]
+    for axis in range(3):
+        flip = -np.arange(shape[axis]) % shape[axis]
+        full = 0.5 * (full + np.take(full, flip, axis))
+    sides = [(n, side) for n, side in zip(shape, box, strict=True)]
+    equal = [
+        p
+        for p in permutations(range(3))
+        if all(sides[p[d]] == sides[d] for d in range(3))
+    ]
+    return sum(full.transpose(p) for p in equal)[..., :half] / len(equal)
+
+
+class _Scaled:
+    """The change of variables m(k) = u(k) / sqrt(1 + s(k))."""
+
+    def __init__(self, curvature, shape):
+        self.shape = shape
+        self.factor = 1.0 / np.sqrt(1.0 + curvature)
+
+    def modes(self, flat):
+        """m from u; also the gradient in u from that in m (the map is symmetric)."""
+        return self._times(flat.reshape(self.shape), self.factor)
+
+    def start(self, modes):
+        """u from m."""
+        return self._times(modes, 1.0 / self.factor).ravel()
+
+    def _times(self, field, factor):
+        return irfftn(factor * rfftn(field), self.shape)
+
+
+def _curvature(cone, cosmology, weights, modes, probes, rng):
+    """s(k) on the half spectrum, from `probes` random maps."""
+
+    def back(modes, c, z):
+        return vjp(lambda m: cone(m, c), modes)[1](z)[0]
+
+    pull, total = _compile(back), 0.0
+    for _ in range(probes):
+        z = rng.standard_normal(weights.shape) * weights
+        g = pull(modes, cosmology, z.astype(cone.setup.real))
+        total = total + np.abs(rfftn(np.asarray(g, dtype=np.float64))) ** 2
+    s = _symmetrised(total / (probes * modes.size), modes.shape[2], cone.setup.box)
+    return np.asarray(s)
+
+
 def reconstruct(
     observed, sigma, cone, cosmology, mask=None, start=None, iterations=100,
-    tolerance=1e-6, memory=10, callback=None,
+    tolerance=1e-6, memory=10, probes=4, rng=0, callback=None,
 ):  # fmt: skip
     """Most probable initial conditions of a noisy, masked convergence map.
 
@@ -100,6 +162,10 @@ def reconstruct(
         Relative decrease of the objective below which the search stops.
     memory : int
         Number of corrections L-BFGS keeps (two boxes each).
+    probes : int
+        Random maps from which the scaling of the search is estimated; 0: none.
+    rng : seed or Generator
+        For these maps.
     callback : callable, optional
         Called as ``callback(evaluation, chi2, prior)``.
 
@@ -128,14 +194,14 @@ def reconstruct(
     observed = np.asarray(observed, dtype=np.float64)
     if observed.ndim == 2:
         observed = observed[None]
-    expected = (cone.n_sources, *cone.map_shape)
+    expected = (len(cone.sources), *cone.map_shape)
     if observed.shape != expected:
         raise ValueError(
             f"the map has shape {observed.shape}, the cone makes {expected}"
         )
     weights, keep = _weights(observed, sigma, mask)
     data = np.where(keep, observed, 0.0)
-    shape = tuple(cone.shape)
+    shape = tuple(cone.setup.lattice)
     first = np.zeros(shape) if start is None else np.asarray(start, dtype=np.float64)
     if first.shape != shape:
         raise ValueError(f"start has shape {first.shape}, the cone's box is {shape}")
@@ -146,27 +212,32 @@ def reconstruct(
         prior = (modes * modes).sum()
         return 0.5 * (chi2 + prior), (chi2, prior, kappa)
 
+    curvature = 0.0 * rfftn(first).real
+    if probes:
+        rng = np.random.default_rng(rng)
+        curvature = _curvature(cone, cosmology, weights, first, int(probes), rng)
+    scaled = _Scaled(curvature, shape)
     step = _compile(value_and_grad(objective, has_aux=True))
     rows, last = [], {}
 
     def evaluate(flat):
-        (value, (chi2, prior, kappa)), g = step(
-            flat.reshape(shape), cosmology, data, weights
-        )
+        modes = scaled.modes(flat)
+        (value, (chi2, prior, kappa)), g = step(modes, cosmology, data, weights)
         rows.append((float(chi2), float(prior), float(value)))
         last["kappa"], last["flat"] = kappa, flat.copy()
         if callback is not None:
             callback(len(rows), *rows[-1][:2])
-        return float(value), np.asarray(g, dtype=np.float64).ravel()
+        g = scaled.modes(np.asarray(g, dtype=np.float64))
+        return float(value), g.ravel()
 
     found = minimize(
-        evaluate, first.ravel(), jac=True, method="L-BFGS-B",
+        evaluate, scaled.start(first), jac=True, method="L-BFGS-B",
         options={
             "maxiter": int(iterations), "maxcor": int(memory), "ftol": float(tolerance),
             "gtol": 0.0, "maxfun": 4 * int(iterations) + 10,
         },
     )  # fmt: skip
-    modes = found.x.reshape(shape)
+    modes = scaled.modes(found.x)
     kappa = last["kappa"]
     if not np.array_equal(found.x, last["flat"]):
         kappa = cone(modes, cosmology)
