@@ -110,7 +110,7 @@ def test_t3_slices_do_not_overlap(monkeypatch):
         C, lambda chi, z: np.ones((1, len(chi))), geometry.reaches(C, cone.sources)
     )
     f = factors(C, cone.setup.steps, "bullfrog")
-    first, second = geometry.slices(C, cone.setup, f, table)
+    first, second = (s.path for s in geometry.slices(C, cone.setup, f, table))
     edges = np.concatenate(
         [[(b[2], b[3]), (a[2], a[3])] for a, b in zip(first, second, strict=True)][::-1]
     )

@@ -14,6 +14,9 @@ from ..grad import stop_gradient
 from ._sources import HUBBLE_DISTANCE, prefactor
 
 NODES = 1024  # of a table: its interpolation error is far below 1e-10
+CORNER = (
+    5 / 48
+)  # 1/8 at the corner of the parabola's chords, less 1/48 their mean error
 _U, _W = np.polynomial.legendre.leggauss(128)
 _HALF, _HALF_W = (0.5 * x for x in np.polynomial.legendre.leggauss(8))
 _HALF = _HALF + 0.5
@@ -122,31 +125,91 @@ def stages(c, steps):
     return c.comoving_distance(a=a)
 
 
-def slices(c, setup, factors, table):
-    """Arrays `path` of cone_paint for all steps.
+class Slice(NamedTuple):
+    """One slice of every step; leading axes n_steps.
+
+    Attributes
+    ----------
+    path : (n_steps, 5) float64 array
+        rate, centre, lo, hi, h of cone_paint. Beyond every map's reach slices are
+        empty: lo = hi.
+    bend : (n_steps, 2) float64 array or None
+        Parts of the acceleration A at the centre that are added to the carried
+        momentum and, as a displacement, to the position; see `curved`.
+    """
+
+    path: object
+    bend: object = None
+
+
+def slices(c, setup, factors, table, bent=False):
+    """The slices of all steps: two, before and after the kick, for BullFrog; else one.
+
+    Parameters
+    ----------
+    bent : bool
+        Paths curved by the force, see `curved`; for BullFrog alone.
 
     Returns
     -------
-    list of (n_steps, 5) float64 arrays
-        rate, centre, lo, hi, h of the first and, for BullFrog, of the second half.
-        Beyond every map's reach slices are empty: lo = hi.
+    tuple of Slice
     """
     top = np.max(table.reach)
     edge = np.minimum(stop_gradient(stages(c, setup.steps)), top)
     h = np.zeros(setup.n_steps) + table.h
+    f = factors
     if setup.integrator == "fastpm":
-        halves = [(factors.rate1, edge[1:], edge[:-1])]
+        parts = [(f.rate1, f.centre, edge[1:], edge[:-1])]
+        bends = [None]
     else:
-        middle = stop_gradient(stages_at(c, factors.a_centre))
+        middle = stop_gradient(stages_at(c, f.a_centre))
         middle = np.minimum(middle, top)
-        halves = [
-            (factors.rate1, middle, edge[:-1]),
-            (factors.rate2, edge[1:], middle),
+        halves, bends = curved(f) if bent else ([f.rate1, f.rate2], [None, None])
+        if not bent:
+            halves = [(rate, f.centre) for rate in halves]
+        parts = [
+            (*halves[0], middle, edge[:-1]),
+            (*halves[1], edge[1:], middle),
         ]
-    return [
-        np.stack([rate, factors.centre, low, high, h], axis=1)
-        for rate, low, high in halves
-    ]
+    return tuple(
+        Slice(np.stack([*part, h], axis=1), bend)
+        for part, bend in zip(parts, bends, strict=True)
+    )
+
+
+def curved(f):
+    """Paths of a BullFrog step with the force in them.
+
+    Drift, kick, drift is a polygon that touches the path from outside: with v and v'
+    the velocities dx/dD before and after the kick, dv = v' - v and dD the step, its
+    corner x* is off by -dv dD/8, against the force, which puffs up whatever is bound.
+    The parabola through both ends, tangent to the polygon there, is replaced in each
+    half by the straight line nearest to it in the mean,
+
+        x(D) = x* + 5/48 dv dD + (v + dv/4)(D - D*)     before the centre,
+        x(D) = x* + 5/48 dv dD + (v' - dv/4)(D - D*)    after it,
+
+    which meet at the centre, are off by at most dv dD/48 and not on average, and where
+    nothing is bent (dv = 0, Zel'dovich) are the path itself. With v = mu w, v' = mu' w'
+    and w' = w + kick A they are rate (D - centre) (w + e A) + s A from x*, w or w'
+    being the momentum at hand.
+
+    Returns
+    -------
+    list of (rate, centre), list of (n_steps, 2) arrays of e and s
+    """
+    width = 2.0 * f.drift1 / f.rate1
+    change = f.rate2 - f.rate1
+    halves, bends = [], []
+    for own, other, sign in ((f.rate1, f.rate2, 1.0), (f.rate2, f.rate1, -1.0)):
+        rate = own + 0.25 * sign * change
+        centre = f.centre - CORNER * change * width / rate
+        force = other * f.kick  # of A in dv
+        e = 0.25 * sign * force / rate
+        s = force * (CORNER * width + 0.25 * sign * (centre - f.centre))
+        halves.append((rate, centre))
+        bends.append(np.stack([e, s], axis=1))
+    return halves, bends
 
 
 def stages_at(c, a):

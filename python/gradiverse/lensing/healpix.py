@@ -143,18 +143,24 @@ def kappa_sphere(
     table = geometry.tables(c, rows, geometry.reaches(c, found))
     painter = external(_Painter(healpy, nside, setup))
 
-    def hook(kappa, x, p, extra, unit, step, paths, half):
+    def hook(kappa, x, p, extra, unit, step, parts, half):
         displaced = emit("fixed_unpack", (x, unit[0] * setup.cell))
         momenta = emit("fixed_unpack", (p, unit[1] * np.ones(3)))
         return painter(
-            kappa, displaced, momenta, paths[half], table.time, table.lens, table.reach
+            kappa,
+            displaced,
+            momenta,
+            parts[half].path,
+            table.time,
+            table.lens,
+            table.reach,
         )
 
     def run(modes):
         factors = factors_of(c, setup.steps, setup.integrator)
         state = engine.begin(lift(modes), c, factors, setup)
-        paths = tuple(geometry.slices(c, setup, factors, table))
-        cone = engine.Cone(np.zeros((len(found), pixels)), paths, hook)
+        parts = geometry.slices(c, setup, factors, table)
+        cone = engine.Cone(np.zeros((len(found), pixels)), parts, hook)
         return engine.integrate(state, factors, setup, cone)[1]
 
     painted = _compile(run)(modes)
