@@ -79,14 +79,15 @@ def test_wider_windows_values(kind, at, shape, wanted):
 @pytest.mark.parametrize("kind", ["cic", "tsc", "pcs"])
 def test_readout_is_the_transpose_of_paint(kind):
     x = scattered(200, BOX, SHAPE)
-    f = np.random.default_rng(1).normal(size=(2, *SHAPE))
+    f = np.random.default_rng(1).normal(size=(6, *SHAPE))
     rho = paint(x, BOX, SHAPE, kind=kind)
     scale = len(x) / np.prod(SHAPE)
-    left = np.sum(rho * f[1]) * scale
+    left = np.sum(rho * f[5]) * scale
     values = readout(f, x, BOX, kind=kind)
-    assert values.shape == (2, 200)
-    np.testing.assert_allclose(values[1].sum(), left, rtol=1e-12)
-    np.testing.assert_array_equal(values[1], readout(f[1], x, BOX, kind=kind))
+    assert values.shape == (6, 200)
+    np.testing.assert_allclose(values[5].sum(), left, rtol=1e-12)
+    for one, many in zip(f, values, strict=True):
+        np.testing.assert_array_equal(many, readout(one, x, BOX, kind=kind))
     assert abs(rho.mean() - 1) < 1e-13
 
 
