@@ -8,6 +8,7 @@
  * pm_convolve_table and spectral_table, whose own derivatives lead back here. */
 #include "sim/pm/spectrum.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "ops/ops.h"
@@ -96,9 +97,12 @@ static gv_status check_nodes(const gv_infer *inf, int64_t nodes, const gv_pm_sym
         return gv_fail(GV_ERR_VALUE,
                        "%s: a table of %lld nodes; at least %d are needed",
                        inf->op->name, (long long)nodes, GV_PM_NODES_MIN);
-    if (!(s->dlnk > 0))
-        return gv_fail(GV_ERR_VALUE, "%s: dlnk is %g, not positive", inf->op->name,
-                       s->dlnk);
+    if (!(s->dlnk > 0) || !isfinite(s->dlnk) || !isfinite(1 / s->dlnk) ||
+        !isfinite(s->lnk0))
+        return gv_fail(GV_ERR_VALUE,
+                       "%s: the table begins at lnk0 = %g and its nodes are dlnk = %g "
+                       "apart; both must be finite and dlnk positive",
+                       inf->op->name, s->lnk0, s->dlnk);
     return GV_OK;
 }
 
