@@ -12,6 +12,7 @@ flat sky is centred on the line of sight, space is flat.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -115,6 +116,7 @@ class Lightcone:
         self.pgd = check_pgd(pgd)
         self.seed = _seed(rng)
         self.curved = bool(curved)
+        self.setup = replace(self.setup, shared=self._bent)
         self._density = self.setup.count / math.prod(self.setup.box)
         self._programs = {}
         if self.setup.steps[-1] > 1 + 1e-12:
@@ -412,11 +414,10 @@ class Lightcone:
     def _curved(self, x, p, extra, unit, bend):
         """Momentum and displacement with their parts of the acceleration.
 
-        phi is that of the kick: the two are one value of the graph.
+        A is that of the kick: the two are one value of the graph.
         """
         setup = self.setup
-        phi = engine.potential(x, unit, setup)
-        A = emit("pm_force", (phi, x, unit), **grid(setup))
+        A = engine.acceleration(x, unit, setup)
         e, s = (bend[i].astype(setup.real) for i in (0, 1))
         p = p + emit("fixed_pack", (e * A, unit[1] * np.ones(3)))
         return p, (s * A if self.pgd is None else extra + s * A)

@@ -115,6 +115,11 @@ def potential(x, unit, setup):
     return convolved(density(x, unit, setup), setup)
 
 
+def acceleration(x, unit, setup):
+    """A = -grad phi at the particles, (3, N)."""
+    return emit("pm_force", (potential(x, unit, setup), x, unit), **grid(setup))
+
+
 def unpacked(state, setup):
     """(displacements [Mpc/h], carried momenta [Mpc/h]), floats (3, N)."""
     return (
@@ -248,10 +253,12 @@ def _drift(x, p, unit, by, setup, sign):
 def _kick(state, p, by, force, setup, sign, rho=None):
     """The carried momentum after a kick; `force` is D1 at its time."""
     x, unit = state.x, state.unit
-    if setup.force == "mesh":
+    if setup.force == "mesh" and not setup.shared:
         phi = potential(x, unit, setup) if rho is None else convolved(rho, setup)
         return emit("pm_kick", (p, phi, x, unit, by), **grid(setup), sign=sign)
-    if setup.force == "linear":
+    if setup.force == "mesh":
+        gain = cast(by, setup.real) * acceleration(x, unit, setup)
+    elif setup.force == "linear":
         gain = cast(by * force, setup.real) * state.s1
     else:
         gain = cast(by, setup.real) * _asked(state, setup)

@@ -38,6 +38,9 @@ class Setup:
         Zero padding by 3/2 of the products of second order.
     force : str or callable
         "mesh", "linear", or positions (N, 3) -> acceleration (N, 3).
+    shared : bool
+        The mesh force is a value of its own that others of the loop may use, rather
+        than read and added in one operator.
     """
 
     lattice: tuple
@@ -50,6 +53,7 @@ class Setup:
     order: int = 2
     dealias: bool = False
     force: object = "mesh"
+    shared: bool = False
 
     @property
     def real(self):
