@@ -80,6 +80,9 @@ def test_seeds_generators_and_keys():
     np.testing.assert_array_equal(first, white_noise((4, 4, 6), rng=h))
     assert not np.array_equal(first, white_noise((4, 4, 6), rng=g))
     assert not np.array_equal(white_noise((4, 4, 4)), white_noise((4, 4, 4)))
+    one, two = (white_noise((4, 4, 6), rng=np.random.SeedSequence(n)) for n in (1, 2))
+    np.testing.assert_array_equal(one, first)  # default_rng(1) starts from the same
+    assert not np.array_equal(one, two)
     traced = gv.compile(lambda k: white_noise((4, 4, 6), rng=k))
     np.testing.assert_array_equal(traced(gv.random.key(7)), a)
 

@@ -17,11 +17,11 @@ def _key(rng):
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         return random.key(rng)
-    if rng is None or isinstance(rng, np.random.Generator):
+    if rng is None or isinstance(rng, (np.random.Generator, np.random.SeedSequence)):
         return random.key(int(np.random.default_rng(rng).integers(2**63)))
     raise TypeError(
-        f"white_noise: rng is an int, a numpy Generator, a key of gv.random or None,"
-        f" not {type(rng).__name__}"
+        f"white_noise: rng is an int, a numpy Generator or SeedSequence, a key of"
+        f" gv.random or None, not {type(rng).__name__}"
     )
 
 
@@ -43,7 +43,7 @@ def white_noise(shape, rng=None):
     ----------
     shape : tuple of 3 int
         Cells per axis; they may differ, and be odd.
-    rng : int, numpy.random.Generator, key or None
+    rng : int, SeedSequence, numpy.random.Generator, key or None
         Seed. A Generator gives one number to seed from; None takes fresh entropy. A
         key of `gradiverse.random` may be traced.
 
