@@ -28,6 +28,14 @@ from ..tree import flatten
 from ..var import Var
 from . import _geometry as geometry
 from . import alignment as nla
+from ._setup import (
+    cast,
+    check_geometry,
+    known_values,
+    number,
+    seed_of,
+    whole_shape,
+)
 from ._sources import Distribution, Plane, many, prefactor
 from .rays import pixel_size, raytrace
 from .shear import shear_from_convergence
@@ -100,21 +108,21 @@ class Lightcone:
         integrator="bullfrog", adjoint="reversible", precision="single", pgd=None,
         order=2, force="mesh", rng=0, *, dealias=False, curved=True,
     ):  # fmt: skip
-        shape = _shape(shape, 3, "shape")
+        shape = whole_shape(shape, 3, "shape")
         if any(n % 2 for n in shape):
             raise ValueError(f"shape {shape}: every side must be even")
         self.setup = make_setup(
             shape, box, steps, mesh_factor, integrator, adjoint,
             precision, order, dealias, force,
         )  # fmt: skip
-        self.map_shape = _shape(map_shape, 2, "map_shape")
+        self.map_shape = whole_shape(map_shape, 2, "map_shape")
         self.field_of_view = field_of_view
         self.pixel = pixel_size(field_of_view, self.map_shape)
         if sources is None and nz is None:
             sources = [1.0]
         self.sources = many(sources, nz)
         self.pgd = check_pgd(pgd)
-        self.seed = _seed(rng)
+        self.seed = seed_of(rng)
         self.curved = bool(curved)
         self.setup = replace(self.setup, shared=self._bent)
         self._density = self.setup.count / math.prod(self.setup.box)
@@ -239,8 +247,8 @@ class Lightcone:
                 "alignments need sources spread over redshift; give nz=(z, n)"
             )
         options = (eta, z0, C1rho_cr)
-        unit = self._run("alignment", modes, cosmology, *map(_number, options))
-        return _as(A_IA, self.setup.real) * unit
+        unit = self._run("alignment", modes, cosmology, *map(number, options))
+        return cast(A_IA, self.setup.real) * unit
 
     # --- what the maps are made of ----------------------------------------------------
     def uniform(self, cosmology):
@@ -351,26 +359,10 @@ class Lightcone:
 
     def _checked(self, c):
         """The cosmology, checked against the geometry where its values are known."""
-        check_cosmology(c)
-        known = _known(c)
-        if known is None:
-            return c
-        if float(known.Omega_k) != 0.0:
-            raise ValueError(
-                f"Omega_k={float(known.Omega_k):g}: light cones are for flat space only"
-            )
-        reach = geometry.reaches(known, self.sources)
-        half = math.radians(self._field()) / 2
-        ny, nx = self.map_shape
-        angle = (half, half * ny / nx)
-        for side, a, name in zip(self.setup.box, angle, ("x", "y"), strict=False):
-            far = float(np.max(reach))
-            if a * far > side / 2 * (1 + 1e-9):
-                raise ValueError(
-                    f"the map is {2 * a * far:.4g} Mpc/h wide along {name} at the last"
-                    f" source ({far:.5g} Mpc/h), the box {side:g}: the map leaves the"
-                    f" box; at most {math.degrees(side / far):.4g} degrees fit"
-                )
+        known = known_values(check_cosmology(c))
+        if known is not None:
+            reach = geometry.reaches(known, self.sources)
+            check_geometry(known, reach, self.setup.box, self.map_shape, self.pixel)
         return c
 
     def _paint(self, modes, c, rows, reach):
@@ -424,7 +416,7 @@ class Lightcone:
 
     def _level(self, painted, level):
         """Painted maps without the level of a universe without structure."""
-        return painted - _as(np.stack(level), self.setup.real)[:, None, None]
+        return painted - cast(np.stack(level), self.setup.real)[:, None, None]
 
     @property
     def _per_pixel(self):
@@ -467,46 +459,3 @@ class Lightcone:
         return self._level(
             painted, [geometry.alignment_level(c, s, f, *ends) for s in spread]
         )
-
-
-def _shape(shape, n, name):
-    ok = isinstance(shape, (tuple, list, np.ndarray)) and len(shape) == n
-    if not ok or not all(
-        isinstance(k, (int, np.integer)) and not isinstance(k, bool) and k > 0
-        for k in shape
-    ):
-        raise ValueError(f"{name} {shape!r} must be {n} positive whole numbers")
-    return tuple(int(k) for k in shape)
-
-
-def _seed(rng):
-    """The integer that keys the symmetries of the copies; -1 for none."""
-    if rng is None:
-        return -1
-    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
-        if not 0 <= rng < 2**63:
-            raise ValueError(f"rng {rng} must be a seed from 0 to 2^63 - 1")
-        return int(rng)
-    return int(np.random.default_rng(rng).integers(2**63 - 1))
-
-
-def _number(x):
-    return x if is_traced(x) else float(x)
-
-
-def _as(x, dtype):
-    return x.astype(dtype) if is_traced(x) else np.asarray(x, dtype)
-
-
-def _known(c):
-    """The cosmology with plain values, or None where some are not known yet."""
-    leaves, tree = flatten(c)
-    values = []
-    for x in leaves:
-        if type(x) is Var:
-            if x.owner.missing([x.id]) is not None:
-                return None
-            x = x.owner.evaluate(x)
-            x = float(x) if x.ndim == 0 else x
-        values.append(x)
-    return tree.unflatten(values)
