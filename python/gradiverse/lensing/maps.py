@@ -24,7 +24,7 @@ _ARCMIN2 = math.radians(1 / 60) ** 2
 def map_spectrum(kappa, field_of_view):
     """Angular power spectrum of flat-sky maps.
 
-    C_l = <|A_pix DFT[kappa]|^2>/Omega_map over bins of width 2 pi/(longest side), the
+    ``C_l = <|A_pix DFT[kappa]|^2>/Omega_map`` over bins of width 2 pi/(longest side), the
     map taken as periodic; neither pixel window nor shot noise is removed.
 
     Parameters
