@@ -55,6 +55,26 @@ def test_values_that_make_no_universe(wrong, message):
         Cosmology(**wrong)
 
 
+def test_beyond_the_antipode():
+    """pi/sqrt(-Omega_k) c/H0: there and farther, sin is no distance any more."""
+    c = Cosmology(Omega_m=0.3, Omega_k=-0.99)
+    assert c.transverse_distance(1.0) > 0
+    with pytest.raises(ValueError, match=r"antipode.*Omega_k=-0\.99, at 9465"):
+        c.transverse_distance([1.0, 2.0])
+
+
+def test_numbers_come_back_as_numbers():
+    c = Cosmology()
+    found = (
+        c.E(0.5), c.growth(0.5), c.growth(0.5, "matter", order=2), c.growth_rate(0.5),
+        c.comoving_distance(0.5), c.transverse_distance(0.5), c.scale_factor(1e3),
+        c.linear_power(0.1), c.linear_power(0.1, z=1.0), c.halofit_power(0.1),
+        c.sigma_r(8.0),
+    )  # fmt: skip
+    assert all(type(x) is np.float64 for x in found)
+    assert f"{c.growth(0.5):.3f}" == f"{c.growth([0.5])[0]:.3f}"
+
+
 def test_types():
     with pytest.raises(TypeError, match="h='x' is not a number"):
         Cosmology(h="x")

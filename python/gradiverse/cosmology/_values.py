@@ -15,6 +15,11 @@ def as_float64(x):
     return np.asarray(x, np.float64)
 
 
+def plain(x):
+    """x, or the number in it where it has no axes, as NumPy's functions return it."""
+    return x[()] if isinstance(x, np.ndarray) else x
+
+
 def take(a, index):
     """Rows of a; NumPy's function does not see that only the index is traced."""
     return (ops.take if is_traced(index) else np.take)(a, index, axis=0)

@@ -4,10 +4,19 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..graph import is_traced
 from ..tree import register_dataclass
 from . import _chebyshev, background, growth, halofit, power
 from ._check import check, spectrum_table
-from ._values import as_float64, number, redshift, require, scale, wavenumber
+from ._values import (
+    as_float64,
+    number,
+    plain,
+    redshift,
+    require,
+    scale,
+    wavenumber,
+)
 
 _RANGE = f"growth is solved up to a = {_chebyshev.A_MAX:g}"
 
@@ -218,8 +227,23 @@ class Cosmology:
 
         sinh for Omega_k > 0, sin for Omega_k < 0 of the radial distance; arguments as
         of `comoving_distance`.
+
+        Raises
+        ------
+        ValueError
+            Where a known distance in a closed universe lies beyond the antipode, from
+            where on sin is negative.
         """
-        return background.transverse(self, self.comoving_distance(z, a=a))
+        chi = self.comoving_distance(z, a=a)
+        if not is_traced(chi) and not is_traced(self.Omega_k) and self.Omega_k < 0:
+            antipode = np.pi * background.HUBBLE_LENGTH / np.sqrt(-self.Omega_k)
+            if (chi > antipode).any():
+                raise ValueError(
+                    f"transverse_distance: {np.max(chi):g} Mpc/h is beyond the antipode"
+                    f" of the closed universe with Omega_k={self.Omega_k:g}, at"
+                    f" {antipode:g} Mpc/h; take lower redshifts"
+                )
+        return background.transverse(self, chi)
 
     def scale_factor(self, chi):
         """Scale factor at a radial comoving distance, inverse of `comoving_distance`.
@@ -255,7 +279,7 @@ class Cosmology:
                 f"scale_factor: distance {worst:g} Mpc/h is beyond a = {low:g} .. "
                 f"{high:g} of this cosmology"
             )
-        return a.reshape(chi.shape)
+        return plain(a.reshape(chi.shape))
 
     # --- growth -----------------------------------------------------------------
     def growth_derivatives(self, a, normalize="today"):
@@ -292,7 +316,7 @@ class Cosmology:
         >>> round(float(D2 / (3 / 7 * D1**2)), 7)
         1.0084544
         """
-        return self._growth(a, normalize, _order(order))[3 * order - 3]
+        return plain(self._growth(a, normalize, _order(order))[3 * order - 3])
 
     def growth_rate(self, a, order=1):
         """f = d ln D/d ln a of D1 or D2, shaped like a.
@@ -365,7 +389,7 @@ class Cosmology:
         linear = halofit.delta2(self, some) * growth2
         nonlinear = halofit.halofit(some, linear, k_sigma, n, curve, p)
         delta2 = np.where(found, nonlinear, np.where(absurd, np.nan, linear))
-        return np.where(k > 0, 2 * np.pi**2 / some**3 * delta2, 0.0)
+        return plain(np.where(k > 0, 2 * np.pi**2 / some**3 * delta2, 0.0))
 
     def sigma_r(self, R=8.0, z=0.0):
         """Rms of the linear density in spheres of radius R in Mpc/h.

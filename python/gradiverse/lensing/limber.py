@@ -79,7 +79,8 @@ def limber_cl(
     if full_sky:
         x = flat[:, 0]
         out = out * (x + 2) * (x + 1) * x * (x - 1) / (x + 0.5) ** 4
-    return np.reshape(out, np.shape(ell))
+    out = np.reshape(out, np.shape(ell))
+    return out[()] if isinstance(out, np.ndarray) else out
 
 
 def shot_noise_cl(c, density, z_source=None, nz=None, z_min=0.0):
