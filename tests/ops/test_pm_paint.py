@@ -67,6 +67,62 @@ def test_same_bits_on_any_number_of_threads(op, reach):
     assert one.tobytes() == two.tobytes() == three.tobytes()
 
 
+def force_t_of(pos, v, mesh, per_cell):
+    """pm_force_t by np.add.at and np.roll; pos in cells, v (N, 3)."""
+    cell = np.floor(pos).astype(int)
+    f = pos - cell
+    total = np.zeros(mesh)
+    for d in range(3):
+        field = np.zeros(mesh)
+        for bits in np.ndindex(2, 2, 2):
+            weight = np.prod(np.where(bits, f, 1 - f), axis=1)
+            at = tuple(((cell + bits) % mesh).T)
+            np.add.at(field, at, v[:, d] * weight)
+        near = np.roll(field, -1, d) - np.roll(field, 1, d)
+        far = np.roll(field, -2, d) - np.roll(field, 2, d)
+        total += (8 * near - far) * per_cell[d] / 12
+    return total
+
+
+@pytest.mark.parametrize("reach", [0.4, 3.0, 70.0])
+@pytest.mark.parametrize(
+    ("lattice", "mesh"),
+    [
+        ((3, 2, 4), (1, 2, 3)),
+        ((2, 4, 3), (2, 4, 5)),
+        ((4, 4, 4), (4, 4, 4)),
+        ((5, 3, 7), (5, 9, 7)),
+        ((17, 3, 4), (17, 6, 8)),
+        ((47, 3, 5), (47, 17, 11)),
+        ((24, 3, 9), (48, 16, 9)),
+        ((66, 5, 3), (66, 33, 6)),
+        ((65, 2, 3), (130, 5, 10)),
+    ],
+)
+def test_force_t_on_meshes_of_all_sizes(lattice, mesh, reach):
+    """Smaller than the stencil, odd, and of several slabs; near the lattice and far."""
+    rng = np.random.default_rng(8)
+    n = int(np.prod(lattice))
+    u = rng.uniform(-reach, reach, (3, n))
+    x, unit = np.rint(u * 2.0**50).astype(np.int64), np.array([2.0**-50, 1.0])
+    v, scale = rng.normal(size=(3, n)), np.array(0.6)
+    grid = {"lattice": lattice, "mesh": mesh}
+    arrays, names = [x, unit, v, scale], ["q64", *3 * ["float64"]]
+    one, two, three = (
+        run("pm_force_t", arrays, names, t, **grid)[0] for t in (1, 2, 3)
+    )
+    assert one.tobytes() == two.tobytes() == three.tobytes()
+    index = np.stack(np.unravel_index(np.arange(n), lattice), -1)
+    pos = index * (np.array(mesh) / lattice) + 0.5 + x.T * unit[0]
+    want = force_t_of(pos, v.T, mesh, 0.6 * np.array(mesh) / BOX)
+    # positions of up to 200 cells are rounded to 3e-14 in the oracle; the stencil's
+    # weights sum to 18 / 12, and a cell sees the clouds of a few dozen particles
+    size = np.abs(v).max() * 0.6 * (np.array(mesh) / BOX).sum()
+    assert np.abs(one - want).max() < 3e-14 * 18 / 12 * size * max(
+        30, 64 * n / want.size
+    )
+
+
 def test_force_t_is_differentiated_in_positions():
     """Against central differences; kinks are 0.05 cells away."""
     rng = np.random.default_rng(5)
