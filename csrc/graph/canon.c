@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/merge.h"
 #include "graph/program.h"
 
 extern const gv_op gv_op_input, gv_op_const, gv_op_stop_gradient, gv_op_matmul,
@@ -13,7 +14,8 @@ struct copy {
     gv_val *map;    /* old value -> canonical value */
     uint8_t *state; /* per node: 0 unseen, 1 needed, 2 copied */
     int *stack;
-    bool cut; /* simplified: nodes may be left that nothing needs */
+    const int *partner; /* per node: the node it is merged with, or -1; NULL: none */
+    bool cut;           /* simplified: nodes may be left that nothing needs */
 };
 
 static gv_val follow(const gv_graph *g, const gv_val *map, gv_val v)
@@ -124,9 +126,38 @@ static gv_val simplified(gv_graph *g, const gv_node *node, const gv_val *in)
     return GV_NONE;
 }
 
+/* The node to be copied together with node k, or -1. */
+static int partner_of(const struct copy *c, int k)
+{
+    return c->partner && c->partner[k] >= 0 && c->state[c->partner[k]] ? c->partner[k]
+                                                                       : -1;
+}
+
+/* Copy two nodes as one. */
+static gv_status copy_pair(struct copy *c, int k, int l)
+{
+    const gv_node *a = c->g->node[k], *b = c->g->node[l];
+    const gv_merge *rule = gv_merge_rule(a, b);
+    const gv_node *one = rule ? a : b, *two = rule ? b : a;
+    gv_val in[2 * GV_MERGE_IN];
+    gv_graph *to = c->p->g;
+    if (!rule) rule = gv_merge_rule(one, two);
+    for (int i = 0; i < one->nin; i++) in[i] = c->map[follow(c->g, c->map, one->in[i])];
+    for (int i = 0; i < two->nin; i++)
+        in[one->nin + i] = c->map[follow(c->g, c->map, two->in[i])];
+    GV_TRY(gv_graph_set_line(to, one->line >= 0 ? gv_graph_line(c->g, one) : NULL));
+    gv_val v = gv_merge_emit(to, rule, one, two, in);
+    GV_TRY(gv_graph_status(to));
+    for (int o = 0; o < one->nout; o++) c->map[one->first + o] = v + o;
+    for (int o = 0; o < two->nout; o++) c->map[two->first + o] = v + one->nout + o;
+    c->state[k] = c->state[l] = 2;
+    return GV_OK;
+}
+
 static gv_status copy_one(struct copy *c, int k)
 {
     const gv_node *n = c->g->node[k];
+    if (partner_of(c, k) >= 0) return copy_pair(c, k, partner_of(c, k));
     gv_val few[16], *in = few;
     if (n->nin > 16 && !(in = gv_alloc((size_t)n->nin * sizeof *in)))
         return GV_ERR_MEMORY;
@@ -153,12 +184,13 @@ static gv_status copy_deep(struct copy *c, int k)
     int top = 0;
     c->stack[top++] = k;
     while (top) {
-        int now = c->stack[top - 1];
-        const gv_node *n = c->g->node[now];
-        int wait = -1;
-        for (int i = 0; i < n->nin && wait < 0; i++) {
-            gv_val v = follow(c->g, c->map, n->in[i]);
-            if (c->map[v] == GV_NONE) wait = c->g->val_node[v];
+        int now = c->stack[top - 1], both[2] = { now, partner_of(c, now) }, wait = -1;
+        for (int h = 0; h < 2 && both[h] >= 0; h++) {
+            const gv_node *n = c->g->node[both[h]];
+            for (int i = 0; i < n->nin && wait < 0; i++) {
+                gv_val v = follow(c->g, c->map, n->in[i]);
+                if (c->map[v] == GV_NONE) wait = c->g->val_node[v];
+            }
         }
         if (wait >= 0) {
             c->stack[top++] = wait;
@@ -219,9 +251,9 @@ static gv_status copy_all(struct copy *c, int nin, const gv_val *in, int nout,
 }
 
 static gv_status copy_live(const gv_graph *g, const gv_val *in, const gv_val *out,
-                           gv_program *p, bool *cut)
+                           const int *partner, gv_program *p, bool *cut)
 {
-    struct copy c = { .g = g, .p = p };
+    struct copy c = { .g = g, .p = p, .partner = partner };
     p->g = gv_graph_new();
     c.map = gv_alloc(((size_t)g->n_val + 1) * sizeof *c.map);
     c.state = gv_alloc_zero((size_t)g->n_node + 1);
@@ -252,6 +284,32 @@ static gv_status has_dead(const gv_program *p, bool *dead)
     return GV_OK;
 }
 
+/* Copy the program's own graph once more. */
+static gv_status copy_again(gv_program *p, const int *partner, bool *cut)
+{
+    gv_graph *whole = p->g;
+    size_t a = (size_t)p->nin * sizeof(gv_val), b = (size_t)p->nout * sizeof(gv_val);
+    gv_val *ends = gv_alloc(a + b + 1);
+    if (!ends) return GV_ERR_MEMORY;
+    memcpy(ends, p->in, a);
+    memcpy(ends + p->nin, p->out, b);
+    gv_status s = copy_live(whole, ends, ends + p->nin, partner, p, cut);
+    gv_graph_free(whole);
+    gv_free(ends);
+    return s;
+}
+
+static gv_status merge_pairs(gv_program *p)
+{
+    bool any, cut;
+    int *partner = gv_alloc(((size_t)p->g->n_node + 1) * sizeof *partner);
+    if (!partner) return GV_ERR_MEMORY;
+    gv_status s = gv_merge_find(p->g, partner, &any);
+    if (s == GV_OK && any) s = copy_again(p, partner, &cut);
+    gv_free(partner);
+    return s;
+}
+
 gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
                        const gv_val *out, gv_program *p)
 {
@@ -263,21 +321,12 @@ gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
     p->out_type = gv_alloc(((size_t)nout + 1) * sizeof *p->out_type);
     if (!p->in || !p->out || !p->in_type || !p->out_type) return GV_ERR_MEMORY;
     bool cut;
-    GV_TRY(copy_live(g, in, out, p, &cut));
+    GV_TRY(copy_live(g, in, out, NULL, p, &cut));
     while (cut) {
         GV_TRY(has_dead(p, &cut));
-        if (!cut) break;
-        gv_graph *whole = p->g;
-        size_t a = (size_t)nin * sizeof(gv_val), b = (size_t)nout * sizeof(gv_val);
-        gv_val *ends = gv_alloc(a + b + 1);
-        if (!ends) return GV_ERR_MEMORY;
-        memcpy(ends, p->in, a);
-        memcpy(ends + nin, p->out, b);
-        gv_status s = copy_live(whole, ends, ends + nin, p, &cut);
-        gv_graph_free(whole);
-        gv_free(ends);
-        GV_TRY(s);
+        if (cut) GV_TRY(copy_again(p, NULL, &cut));
     }
+    if (!(p->options & GV_PLAN_DEBUG)) GV_TRY(merge_pairs(p));
     hash_program(p);
     return GV_OK;
 }

@@ -2,6 +2,7 @@
  *
  *   canon.c   copies the live part of a graph in a canonical order: replaced values
  *             followed, aliases dropped, simplified, common sub-expressions merged
+ *   merge.c   finds pairs of nodes that one pass over the same data can do
  *   fuse.c    groups element-wise nodes into single passes over memory
  *   carry.c   updates a loop's carries where they lie
  *   plan.c    buffers and instructions

@@ -8,7 +8,10 @@
  * from the rounding, p' = p + sign kappa A(phi, x):
  *
  *   g_p = g',  g_phi = pm_force_t(x, g'; sign kappa),
- *   g_x, dot = pm_tidal(phi, x, g'; sign kappa),  g_kappa = sign dot */
+ *   g_x, dot = pm_tidal(phi, x, g'; sign kappa),  g_kappa = sign dot
+ *
+ * pm_kick_tidal does a kick and a pm_tidal of other momenta's cotangent v, which read the
+ * same values of phi, in one pass: the planner puts it in their place. */
 #include <math.h>
 
 #include "ops/elementwise.h"
@@ -16,7 +19,7 @@
 #include "ops/pm_common.h"
 #include "sim/pm/read.h"
 
-enum { P, PHI, X, UNIT, KAPPA }; /* inputs */
+enum { P, PHI, X, UNIT, KAPPA, V, SCALE }; /* inputs */
 enum { SIGN = GV_PM_NATTR, N_ATTR };
 
 static gv_status infer_kick(gv_infer *inf)
@@ -28,25 +31,36 @@ static gv_status infer_kick(gv_infer *inf)
     GV_TRY(gv_pm_check_x(inf, X, &grid));
     if (!gv_dtype_is_fixed(x->dtype) || p->dtype != x->dtype)
         return gv_fail(GV_ERR_TYPE,
-                       "pm_kick takes momenta and positions that are both q32 or both "
+                       "%s takes momenta and positions that are both q32 or both "
                        "q64, not %s and %s",
-                       gv_dtype_name(p->dtype), gv_dtype_name(x->dtype));
+                       inf->op->name, gv_dtype_name(p->dtype), gv_dtype_name(x->dtype));
     if (!gv_shape_equal(&p->shape, &x->shape))
-        return gv_fail(GV_ERR_VALUE, "pm_kick: momenta %s do not fit positions %s",
-                       gv_type_format(p, one, sizeof one),
+        return gv_fail(GV_ERR_VALUE, "%s: momenta %s do not fit positions %s",
+                       inf->op->name, gv_type_format(p, one, sizeof one),
                        gv_type_format(x, two, sizeof two));
     GV_TRY(gv_pm_check_unit(inf, UNIT, X));
     GV_TRY(gv_pm_check_field(inf, PHI, X, &grid));
     GV_TRY(gv_pm_check_scalar(inf, KAPPA, X));
     if (inf->attr[SIGN] != 1 && inf->attr[SIGN] != -1)
-        return gv_fail(GV_ERR_VALUE, "pm_kick: sign is 1 or -1, not %lld",
+        return gv_fail(GV_ERR_VALUE, "%s: sign is 1 or -1, not %lld", inf->op->name,
                        (long long)inf->attr[SIGN]);
     inf->out[0] = *p;
     inf->scratch = gv_pm_read_bytes(x->dtype, &grid, gv_pm_count(x));
     return GV_OK;
 }
 
-static gv_status forward_kick(const gv_call *call)
+static gv_status infer_kick_tidal(gv_infer *inf)
+{
+    GV_TRY(infer_kick(inf));
+    GV_TRY(gv_pm_check_vector(inf, V, X));
+    GV_TRY(gv_pm_check_scalar(inf, SCALE, X));
+    inf->nout = 3;
+    inf->out[1] = inf->in[V];
+    inf->out[2] = inf->in[SCALE];
+    return GV_OK;
+}
+
+static gv_status forward(const gv_call *call, gv_pm_read_kind kind)
 {
     int64_t batch = gv_batch_count(&call->in_type[X], 2);
     for (int64_t b = 0; b < batch; b++) {
@@ -57,20 +71,33 @@ static gv_status forward_kick(const gv_call *call)
         double kappa = ((const double *)call->in[KAPPA])[b];
         if (!(quantum > 0) || !isfinite(quantum) || !isfinite(kappa))
             return gv_fail(GV_ERR_VALUE,
-                           "pm_kick: the quantum of momentum unit[1] = %g must be "
+                           "%s: the quantum of momentum unit[1] = %g must be "
                            "positive and kappa = %g finite",
-                           quantum, kappa);
+                           call->op->name, quantum, kappa);
         size_t real = gv_dtype_size(call->in_type[PHI].dtype);
         size_t bytes = (size_t)(3 * w.n * b) * gv_dtype_size(w.dtype);
-        gv_pm_read read = { .kind = GV_PM_KICK,
+        gv_pm_read read = { .kind = kind,
                             .mesh = (const char *)call->in[PHI] +
                                 (size_t)(cells * b) * real,
-                            .scale = (double)call->attr[SIGN] * kappa / quantum,
+                            .kick = (double)call->attr[SIGN] * kappa / quantum,
                             .p = (const char *)call->in[P] + bytes,
-                            .out = (char *)call->out[0] + bytes };
+                            .p1 = (char *)call->out[0] + bytes };
+        if (kind == GV_PM_KICK_TIDAL) { /* v and u are as wide as p */
+            read.v = (const char *)call->in[V] + bytes;
+            read.scale = ((const double *)call->in[SCALE])[b];
+            read.out = (char *)call->out[1] + bytes;
+            read.dot = (double *)call->out[2] + b;
+        }
         GV_TRY(gv_pm_read_all(&w, &read, call->scratch));
     }
     return GV_OK;
+}
+
+static gv_status forward_kick(const gv_call *call) { return forward(call, GV_PM_KICK); }
+
+static gv_status forward_kick_tidal(const gv_call *call)
+{
+    return forward(call, GV_PM_KICK_TIDAL);
 }
 
 /* Another operator of the family on the node's grid; GV_NONE if an input is. */
@@ -94,15 +121,16 @@ static gv_status vjp_kick(gv_graph *g, const gv_node *node, const gv_val *g_out,
     gv_val scale = gv_emit_scale(g, node->in[KAPPA], sign);
     if (gv_wanted(g_in[P])) g_in[P] = g_out[0];
     g_in[UNIT] = GV_NONE;
+    if (gv_wanted(g_in[X]) || gv_wanted(g_in[KAPPA])) { /* first: phi may die then */
+        gv_val u =
+            emit(g, node, "pm_tidal", 5, (gv_val[]){ phi, x, unit, g_out[0], scale });
+        if (gv_wanted(g_in[X])) g_in[X] = u;
+        if (gv_wanted(g_in[KAPPA]))
+            g_in[KAPPA] = u == GV_NONE ? GV_NONE : gv_emit_scale(g, u + 1, sign);
+    }
     if (gv_wanted(g_in[PHI]))
         g_in[PHI] =
             emit(g, node, "pm_force_t", 4, (gv_val[]){ x, unit, g_out[0], scale });
-    if (!gv_wanted(g_in[X]) && !gv_wanted(g_in[KAPPA])) return GV_OK;
-    gv_val u =
-        emit(g, node, "pm_tidal", 5, (gv_val[]){ phi, x, unit, g_out[0], scale });
-    if (gv_wanted(g_in[X])) g_in[X] = u;
-    if (gv_wanted(g_in[KAPPA]))
-        g_in[KAPPA] = u == GV_NONE ? GV_NONE : gv_emit_scale(g, u + 1, sign);
     return GV_OK;
 }
 
@@ -147,4 +175,24 @@ const gv_op gv_op_pm_kick = {
     .vjp = vjp_kick,
     .jvp = jvp_kick,
     .nin = 5,
+};
+
+const gv_op gv_op_pm_kick_tidal = {
+    .name = "pm_kick_tidal",
+    .signature = "p(3,n), phi(x,y,z), x(3,n), unit(2), kappa, v(3,n), scale -> "
+                 "p1(3,n), u(3,n), dot",
+    .doc =
+        "pm_kick and pm_tidal at the same particles in one pass; made by the planner, "
+        "after derivatives, and has none.",
+    .attrs = GV_PM_ATTRS ", sign:int",
+    .samples =
+        "f[3,12] r[4,3,5] f[3,12] h[2]{1,0.5} w[]{0.5,2} r[3,12] w[] | " HERE "sign=1; "
+        "f[3,12] r[8,9,10] f[3,12] h[2]{0.5,2} w[]{-2,-1} r[3,12] w[] | "
+        "lattice=(2,3,2) mesh=(8,9,10) lx=8.0 ly=7.5 lz=6.0 sign=-1; "
+        "f[3,1] r[2,5,1] f[3,1] h[2]{1,1} w[] r[3,1] w[] | lattice=(1,1,1) "
+        "mesh=(2,5,1) lx=4.0 ly=3.0 lz=2.0 sign=1",
+    .flags = GV_INPLACE,
+    .infer = infer_kick_tidal,
+    .forward = forward_kick_tidal,
+    .nin = 7,
 };

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "graph/merge.h"
 #include "ops/ops.h"
 
 const gv_op *const gv_op_table[] = {
@@ -13,6 +14,12 @@ const gv_op *const gv_op_table[] = {
 enum { n_ops = sizeof gv_op_table / sizeof *gv_op_table, n_slots = 2048 };
 
 const int gv_op_count = n_ops;
+
+const gv_merge gv_merge_table[] = {
+    /* the inverse of a step and its derivative read phi, x and unit */
+    { &gv_op_pm_kick, &gv_op_pm_tidal, &gv_op_pm_kick_tidal, { 1, 2, 3, -1, -1 } },
+};
+const int gv_merge_count = sizeof gv_merge_table / sizeof *gv_merge_table;
 
 /* Open addressing; a slot holds index + 1. Filling twice writes the same values. */
 static atomic_short slots[n_slots];

@@ -222,14 +222,14 @@ static void check_kick(const problem *p)
     for (size_t k = 0; k < bytes; k++)
         start[k] = (char)(k % size < size - 1 ? 37 * k : 0);
     gv_pm_read read = {
-        .kind = GV_PM_KICK, .mesh = mesh, .scale = 12345.6, .p = start, .out = one
+        .kind = GV_PM_KICK, .mesh = mesh, .kick = 12345.6, .p = start, .p1 = one
     };
     gv_pm_read plain = { .kind = GV_PM_FORCE, .mesh = mesh, .scale = 1, .out = force };
     gv_threads_set(1);
     CHECK(gv_pm_read_all(w, &read, scratch) == GV_OK);
     CHECK(gv_pm_read_all(w, &plain, scratch) == GV_OK);
     gv_threads_set(3);
-    read.out = two;
+    read.p1 = two;
     CHECK(gv_pm_read_all(w, &read, scratch) == GV_OK);
     CHECK(memcmp(one, two, bytes) == 0);
     CHECK(memcmp(one, start, bytes) != 0);
@@ -239,11 +239,11 @@ static void check_kick(const problem *p)
                               : ((int64_t *)one)[i] - ((int64_t *)start)[i];
         CHECK(step == (int64_t)rint(12345.6 * a));
     }
-    read.scale = -read.scale; /* in place */
+    read.kick = -read.kick; /* in place */
     read.p = two;
     CHECK(gv_pm_read_all(w, &read, scratch) == GV_OK);
     CHECK(memcmp(two, start, bytes) == 0);
-    read.scale = single ? 1e12 : 1e21;
+    read.kick = single ? 1e12 : 1e21;
     CHECK(gv_pm_read_all(w, &read, scratch) == GV_ERR_VALUE);
     gv_fail_clear();
     gv_free(mesh);
@@ -251,6 +251,45 @@ static void check_kick(const problem *p)
     gv_free(one);
     gv_free(two);
     gv_free(force);
+    gv_free(scratch);
+}
+
+/* A kick and a tidal read at once: the bits of both, momenta in place. */
+static void check_both(const problem *p)
+{
+    const gv_pm_where *w = &p->where;
+    bool single = w->dtype == GV_Q32;
+    int64_t n = w->n, cells = w->grid.mesh[0] * w->grid.mesh[1] * w->grid.mesh[2];
+    size_t size = gv_dtype_size(w->dtype), bytes = (size_t)(3 * n) * size;
+    void *mesh = narrowed(p->mesh, cells, single), *v = narrowed(p->v, 3 * n, single);
+    char *start = gv_alloc_zero(bytes), *one = gv_alloc(bytes);
+    char *u = gv_alloc(bytes), *u1 = gv_alloc(bytes);
+    void *scratch = gv_alloc(gv_pm_read_bytes(w->dtype, &w->grid, n));
+    double dot = 0, dot1 = 0;
+    gv_pm_read kick = {
+        .kind = GV_PM_KICK, .mesh = mesh, .kick = 54321.6, .p = start, .p1 = one
+    };
+    gv_pm_read tidal = {
+        .kind = GV_PM_TIDAL, .mesh = mesh, .scale = -1.7, .v = v, .out = u, .dot = &dot
+    };
+    gv_pm_read both = tidal;
+    both.kind = GV_PM_KICK_TIDAL;
+    both.kick = kick.kick;
+    both.p = both.p1 = start;
+    both.out = u1;
+    both.dot = &dot1;
+    CHECK(gv_pm_read_all(w, &kick, scratch) == GV_OK);
+    CHECK(gv_pm_read_all(w, &tidal, scratch) == GV_OK);
+    CHECK(gv_pm_read_all(w, &both, scratch) == GV_OK);
+    CHECK(memcmp(one, start, bytes) == 0);
+    CHECK(memcmp(u, u1, bytes) == 0);
+    CHECK(dot == dot1 && dot != 0);
+    gv_free(mesh);
+    gv_free(v);
+    gv_free(start);
+    gv_free(one);
+    gv_free(u);
+    gv_free(u1);
     gv_free(scratch);
 }
 
@@ -287,7 +326,10 @@ int main(void)
                 problem p = make(dtypes[d], shapes[s], shapes[s] + 3, 2.7);
                 for (gv_pm_read_kind kind = GV_PM_VALUE; kind < GV_PM_KICK; kind++)
                     check_kind(&p, kind);
-                if (gv_dtype_is_fixed(dtypes[d])) check_kick(&p);
+                if (gv_dtype_is_fixed(dtypes[d])) {
+                    check_kick(&p);
+                    check_both(&p);
+                }
                 drop(&p);
             }
     }

@@ -104,6 +104,12 @@ def pm_kick(p, phi, x, unit, kappa, lattice, mesh, lx, ly, lz, sign):
     return np.reshape(outs, p.shape)
 
 
+def pm_kick_tidal(p, phi, x, unit, kappa, v, scale, sign, **grid):
+    """Both."""
+    kicked = pm_kick(p, phi, x, unit, kappa, sign=sign, **grid)
+    return kicked, *pm_tidal(phi, x, unit, v, scale, **grid)
+
+
 def mesh_read(field, pos, mesh, lx, ly, lz, kind, dx, dy, dz):
     """sum_c d^n W field."""
     box, lead = (lx, ly, lz), pos.shape[:-2]
@@ -125,6 +131,6 @@ def mesh_read_fields(field, pos, **attrs):
 
 def register(reference):
     """Add these to the table of references."""
-    for f in (pm_slope, pm_force, pm_force_dot, pm_tidal, pm_kick, mesh_read,
-              mesh_read_fields):  # fmt: skip
+    for f in (pm_slope, pm_force, pm_force_dot, pm_tidal, pm_kick, pm_kick_tidal,
+              mesh_read, mesh_read_fields):  # fmt: skip
         reference[f.__name__] = f

@@ -10,7 +10,8 @@
  *     force_dot  out_d(i)  = -sum_e v_e(i) sum_c dW_e (D_d mesh)(c)
  *     tidal      out_e(i)  = -scale sum_d v_d(i) sum_c dW_e (D_d mesh)(c),
  *                dot       = -sum_i sum_d v_d(i) sum_c W (D_d mesh)(c), no scale
- *     kick       out_d(i)  = p_d(i) + rint(-scale sum_c W (D_d mesh)(c)), fixed point
+ *     kick       p1_d(i)   = p_d(i) + rint(-kick sum_c W (D_d mesh)(c)), fixed point
+ *     kick_tidal both of these
  *
  * No derivative mesh is ever stored: the 56 mesh values around a particle are read as 28
  * pairs of neighbours along z, several particles side by side, and differenced in
@@ -27,7 +28,8 @@ typedef enum gv_pm_read_kind {
     GV_PM_FORCE,
     GV_PM_FORCE_DOT,
     GV_PM_TIDAL,
-    GV_PM_KICK
+    GV_PM_KICK,
+    GV_PM_KICK_TIDAL
 } gv_pm_read_kind;
 
 typedef struct gv_pm_read {
@@ -37,10 +39,12 @@ typedef struct gv_pm_read {
     int deriv[3];   /* value */
     double scale;
     const void
-        *v; /* force_dot, tidal: vectors in the layout of the particles; or NULL */
-    const void *p; /* kick: (3, N) fixed point; out may be p */
-    void *out;     /* value: (fields, N); otherwise in the layout of the particles */
-    double *dot;   /* tidal */
+        *v;      /* force_dot, tidal: vectors in the layout of the particles; or NULL */
+    void *out;   /* value: (fields, N); otherwise in the layout of the particles */
+    double *dot; /* tidal */
+    const void *p; /* kick: (3, N) fixed point */
+    void *p1;      /* may be p */
+    double kick;
 } gv_pm_read;
 
 /* Scratch for gv_pm_read_all (64-byte aligned). */
