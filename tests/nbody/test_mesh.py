@@ -247,3 +247,9 @@ def test_whole_numbers_and_single_precision():
     f = np.random.default_rng(0).normal(size=(4, 4, 4)).astype(np.float32)
     assert readout(f, x.astype(np.float32), 16.0).dtype == np.float32
     assert readout(f, x, 16.0).dtype == np.float64
+
+
+def test_an_axis_of_two_cells_has_no_slope():
+    """Its only wave is the Nyquist one, whose derivative has no sign."""
+    with pytest.raises(ValueError, match="2 cells"):
+        acceleration(np.zeros((3, 3)), 1.0, (2, 4, 4))

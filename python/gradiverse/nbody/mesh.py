@@ -218,6 +218,11 @@ def acceleration(positions, box, mesh_shape, route="two_fft"):
         _shape(mesh_shape, "mesh_shape"),
     )
     spectral = choice(route, ROUTES, "route") == "four_fft"
+    if 2 in dims:
+        raise ValueError(
+            f"mesh_shape {dims}: an axis of 2 cells has no slope, the force would"
+            " vanish; take 1 (no force along it) or at least 3"
+        )
     attrs, unit = _cloud(dims, box)
 
     def two(x):
