@@ -26,7 +26,7 @@ BEGIN, END = "<!-- accuracy tables -->", "<!-- end of accuracy tables -->"
 PLANCK = {"Omega_m": 0.3089, "Omega_b": 0.0486, "h": 0.6774, "n_s": 0.9667}
 C = gv.cosmology.Cosmology(**PLANCK, sigma8=0.8159)
 # fitted by: gradiverse fit-pgd --spacing 1 --mesh-factor 2 --stages 11
-SHARP = gv.nbody.PGD(alpha0=0.00302657, mu=-2.30719, kl=0.358152, ks=6.453695)
+SHARP = gv.nbody.PGD(alpha0=0.0033, mu=-2.1, kl=0.308, ks=2.9)
 
 
 def rows(header, lines):

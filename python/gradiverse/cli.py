@@ -27,6 +27,7 @@ def _lensing(arguments, config, say):
         arguments.n_maps,
         say,
         progress=sys.stderr.isatty(),
+        data=arguments.data,
     )
 
 
@@ -74,6 +75,12 @@ def parser():
                 "(default: GRADIVERSE_DATA, a download, synthetic data)",
             )
         if name == "lensing":
+            sub.add_argument(
+                "--data",
+                metavar="PATH",
+                help="a table, or a folder of tables: columns z, n are distributions of"
+                " sources, columns k, P a linear power spectrum (default: none)",
+            )
             sub.add_argument(
                 "--n-maps", type=int, metavar="N", help="how many skies (default: 4)"
             )
@@ -170,7 +177,7 @@ def main(argv=None):
     study = _fit_pgd if fit else STUDIES[arguments.study][0]
     table = "cosmology" if fit else arguments.study
     try:
-        config = read_config(arguments.config, table, needed=not fit)
+        config = read_config(arguments.config, table, needed=table == "mortality")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             study(arguments, config, lambda line: print(line, flush=True))

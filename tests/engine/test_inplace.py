@@ -4,6 +4,7 @@ The reference runs the body step by step from Python, each time into fresh memor
 in debug mode, which shares no memory, is the second. Working memory is full of NaN.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -382,6 +383,7 @@ def test_carries_that_cannot_share_are_held_twice():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="its own memory")
 def test_resident_memory_follows_the_plan():
     code = """
 import resource, numpy as np, gradiverse as gv
@@ -396,4 +398,4 @@ print((most - before) / x.nbytes)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                          cwd=Path(__file__).parents[2])  # fmt: skip
-    assert 3 < float(run.stdout) < 6.5, run.stderr
+    assert 3 < float(run.stdout) < 9.5, run.stderr  # planned 6; with copies 14

@@ -151,7 +151,8 @@ def test_other_settings_are_not_mixed_in(config, tmp_path, capsys):
         ("sources = [0.5, 1.0]", "sources = [12.0]", "beyond"),
         ("seed = 7", 'pgd = "often"', "pgd"),
         ("seed = 7", "nz = {z = [0.1]}", "nz"),
-        ("seed = 7", "seed = -1", "seed"),
+        ("seed = 7", "seed = -1", "rng"),
+        ("seed = 7", "seed = 7\nrng = 7", "not both"),
     ],
 )
 def test_bad_settings_end_in_one_line(config, tmp_path, capsys, old, new, words):
@@ -230,3 +231,56 @@ def test_log_bins_cover_every_bin_once():
     parts = _window.log_bins(ell, 12)
     assert parts[0].start == 0 and parts[-1].stop == len(ell)
     assert all(a.stop == b.start for a, b in pairwise(parts))
+
+
+def test_sources_and_power_from_tables(config, tmp_path):
+    """--data: a folder with n(z) and P(k); the map is that of the same in the API."""
+    c = gv.cosmology.Cosmology(Omega_m=0.3, sigma8=0.8)
+    k = np.geomspace(1e-4, 50, 600)
+    z = np.linspace(0.2, 1.2, 21)
+    n = np.exp(-0.5 * ((z - 0.7) / 0.1) ** 2)
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    power = {"k": k, "P": c.linear_power(k)}
+    pd.DataFrame(power).to_csv(folder / "power.csv", index=False)
+    pd.DataFrame({"z": z, "n": n}).to_csv(folder / "sources.csv", index=False)
+    text = CONFIG.replace("sources = [0.5, 1.0]\n", "").replace(
+        "n_maps = 3", "n_maps = 1"
+    )
+    config.write_text(text.replace("seed = 7", "rng = 7\nforce = 'linear'\norder = 1"))
+    out = tmp_path / "out"
+    words = ["lensing", "--config", str(config), "--output", str(out)]
+    assert cli.main([*words, "--data", str(folder)]) == 0
+    made = read_maps(out / "maps" / "map_00007.h5")["kappa"]
+    c = gv.cosmology.Cosmology(Omega_m=0.3, sigma8=0.8, transfer=(k, power["P"]))
+    cone = gv.lensing.Lightcone(
+        box=64.0, shape=(16,) * 3, steps=6, nz=(z, n), field_of_view=1.2,
+        map_shape=(32, 32), rng=7, force="linear", order=1,
+    )  # fmt: skip
+    want = cone(gv.nbody.white_noise((16,) * 3, rng=7), c)
+    np.testing.assert_allclose(made, want, rtol=0, atol=1e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a,b\n1,2\n", "wanted are z, n"),
+        ("z,n\n1,x\n", "row 1"),
+        ("z,n\n", "the table"),
+    ],
+)
+def test_bad_tables_are_named(text, words, tmp_path, capsys):
+    """One line on stderr, status 2."""
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    assert cli.main(["lensing", "--quick", "--data", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert words in error and "table.csv" in error and error.count("\n") == 1
+
+
+def test_a_file_with_a_cosmology_alone(tmp_path, capsys):
+    """[lensing] may be missing; what is wrong in [cosmology] is named."""
+    path = tmp_path / "c.toml"
+    path.write_text("[cosmology]\nOmega_matter = 0.3\n")
+    assert cli.main(["lensing", "--quick", "--config", str(path)]) == 2
+    assert "Omega_matter" in capsys.readouterr().err

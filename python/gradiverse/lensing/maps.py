@@ -24,8 +24,8 @@ _ARCMIN2 = math.radians(1 / 60) ** 2
 def map_spectrum(kappa, field_of_view):
     """Angular power spectrum of flat-sky maps.
 
-    ``C_l = <|A_pix DFT[kappa]|^2>/Omega_map`` over bins of width 2 pi/(longest side), the
-    map taken as periodic; neither pixel window nor shot noise is removed.
+    ``C_l = <|A_pix DFT[kappa]|^2>/Omega_map`` over bins of width 2 pi/(longest side);
+    the map is taken as periodic; neither pixel window nor shot noise is removed.
 
     Parameters
     ----------

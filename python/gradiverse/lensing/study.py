@@ -32,11 +32,15 @@ SETTINGS = {
     "map_shape": 1024,
     "mesh_factor": 2,
     "integrator": "bullfrog",
+    "adjoint": "reversible",
     "precision": "single",
-    "order": 2,
     "pgd": None,
+    "order": 2,
+    "force": "mesh",
+    "dealias": False,
+    "curved": True,
     "n_maps": 4,
-    "seed": 0,
+    "rng": 0,
 }
 QUICK = {"shape": 32, "map_shape": 128, "n_maps": 2}  # at most these
 SAMPLE_BINS = 12  # logarithmic bins of the table in a decade
@@ -45,6 +49,10 @@ SAMPLE_BINS = 12  # logarithmic bins of the table in a decade
 def check_settings(config=None, quick=False, n_maps=None):
     """Settings with defaults filled in; unknown names and bad values raise."""
     config = dict(config or {})
+    if "seed" in config:
+        if "rng" in config:
+            raise ValueError("give rng or seed in [lensing], not both: they are one")
+        config["rng"] = config.pop("seed")
     unknown = sorted(set(config) - set(SETTINGS))
     if unknown:
         raise ValueError(
@@ -56,7 +64,7 @@ def check_settings(config=None, quick=False, n_maps=None):
         settings["sources"] = [1.0]
     if n_maps is not None:
         settings["n_maps"] = n_maps
-    for name, least in (("n_maps", 1), ("seed", 0)):
+    for name, least in (("n_maps", 1), ("rng", 0)):
         value = settings[name]
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise ValueError(f"{name} must be a whole number, got {value!r}")
@@ -96,6 +104,75 @@ def _pgd(value, settings, stages):
     )
 
 
+def read_data(path):
+    """What ``--data`` names: source distributions and a linear power spectrum.
+
+    Parameters
+    ----------
+    path : path
+        A table (CSV, or columns apart by blanks, with a heading), or a folder of such.
+        Columns ``z, n`` (and more ``n...``, one map each) are distributions of the
+        sources; columns ``k, P`` [h/Mpc, (Mpc/h)^3] a linear power spectrum today.
+
+    Returns
+    -------
+    nz : list of {"z": ..., "n": ...} or None
+    power : (k, P) or None
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no such table, or a column is missing or not a number.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"--data {path} does not exist")
+    files = [path]
+    if path.is_dir():
+        files = sorted(
+            p for p in path.iterdir() if p.suffix in (".csv", ".txt", ".dat")
+        )
+        if not files:
+            raise FileNotFoundError(f"--data {path} holds no .csv, .txt or .dat table")
+    nz, power = [], None
+    for file in files:
+        kind, columns = _table(file)
+        if kind == "power":
+            power = columns
+        else:
+            nz += [{"z": columns[0], "n": n} for n in columns[1:]]
+    return nz or None, power
+
+
+def _table(file):
+    """("power", (k, P)) or ("nz", (z, n, ...)) of one file."""
+    try:
+        table = pd.read_csv(file, sep=r"[,;\s]+", engine="python", comment="#")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
+        raise ValueError(f"{file} is not a table: {' '.join(str(e).split())}") from None
+    names = [str(c).strip() for c in table.columns]
+    table.columns = names
+    if "k" in names and "P" in names:
+        kind, wanted = "power", ["k", "P"]
+    else:
+        kind = "nz"
+        wanted = ["z", *(c for c in names if c.lower().startswith("n"))]
+    if (kind == "nz" and "z" not in names) or len(wanted) < 2:
+        raise ValueError(
+            f"{file} has the columns {', '.join(names)}; wanted are z, n (sources) or"
+            " k, P (linear power)"
+        )
+    columns = []
+    for name in wanted:
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad) or not len(values):
+            where = f"row {bad[0] + 1}" if len(bad) else "the table"
+            raise ValueError(f"{file}: column {name} has no number in {where}")
+        columns.append(values.tolist())
+    return kind, tuple(columns)
+
+
 def _nz(value):
     if value is None:
         return None
@@ -114,7 +191,8 @@ def make_cone(settings, seed):
         k: settings[k]
         for k in (
             "box", "shape", "steps", "sources", "field_of_view", "map_shape",
-            "mesh_factor", "integrator", "precision", "order",
+            "mesh_factor", "integrator", "adjoint", "precision", "order", "force",
+            "dealias", "curved",
         )
     }  # fmt: skip
     stages = settings["steps"]
@@ -208,6 +286,7 @@ def run(
     n_maps=None,
     say=None,
     progress=False,
+    data=None,
 ):
     """Run the study and write maps, tables, figures and the report.
 
@@ -228,6 +307,8 @@ def run(
         Called with a line at every step.
     progress : bool
         A bar by tqdm where it is installed.
+    data : path, optional
+        Tables of the sources' distribution or of the linear power; see `read_data`.
 
     Returns
     -------
@@ -240,9 +321,10 @@ def run(
         For bad settings, a folder that holds other maps or cannot be written.
     """
     say = say or (lambda line: None)
+    config, cosmology = _with_data(config, cosmology, data)
     settings = check_settings(config, quick, n_maps)
     c = _cosmology(cosmology)
-    cone = make_cone(settings, settings["seed"])
+    cone = make_cone(settings, settings["rng"])
     needed = cone.passes(c)  # checks the geometry, too
     output = _writable(output)
     say(f"light cone: {cone!r}")
@@ -258,6 +340,23 @@ def run(
     return out
 
 
+def _with_data(config, cosmology, data):
+    """The two tables of settings with what the data say."""
+    config, cosmology = dict(config or {}), dict(cosmology or {})
+    if data is None:
+        return config, cosmology
+    nz, power = read_data(data)
+    if nz is not None:
+        if "nz" in config:
+            raise ValueError("nz is given both in [lensing] and by --data")
+        config["nz"] = nz
+    if power is not None:
+        if "transfer" in cosmology:
+            raise ValueError("transfer is given in [cosmology], and power by --data")
+        cosmology["transfer"] = tuple(np.asarray(x) for x in power)
+    return config, cosmology
+
+
 def _cosmology(values):
     values = dict(values or {})
     try:
@@ -268,7 +367,7 @@ def _cosmology(values):
 
 def _maps(settings, c, output, say, progress):
     """Contents of the files of all realisations, made where they are missing."""
-    seeds = [settings["seed"] + i for i in range(settings["n_maps"])]
+    seeds = [settings["rng"] + i for i in range(settings["n_maps"])]
     bar = _Progress(len(seeds), say, progress)
     results = []
     try:
