@@ -6,6 +6,7 @@ quanta of unit[0] mesh cells of box / mesh, p momenta in quanta of unit[1], q va
 quanta of step or scale.
 """
 
+import gc
 import re
 
 import numpy as np
@@ -236,3 +237,32 @@ def _svd(case):
 
 
 _INVARIANT = {"eigh": _eigh, "eig": _eig, "svd": _svd}
+
+
+def check_failing_allocations(work):
+    """Every k-th allocation of `work` fails in turn: MemoryError, and nothing leaks."""
+
+    def run():
+        _core.plan_cache_clear()
+        work()
+
+    run()  # libraries and pools set up what they keep
+    run()
+    _core.plan_cache_clear()
+    gc.collect()
+    before = _core.alloc_stats()["live_blocks"]
+    for k in range(1, 3000):
+        _core.alloc_fail_after(k)
+        try:
+            run()
+        except MemoryError:
+            failed = True
+        else:
+            failed = False
+        finally:
+            _core.alloc_fail_after(0)
+        _core.plan_cache_clear()
+        assert _core.alloc_stats()["live_blocks"] == before, f"allocation {k} leaks"
+        if not failed:
+            break
+    assert 1 < k < 2999
