@@ -26,8 +26,8 @@ _LAZY = {
     "born": "rays",
     "raytrace": "rays",
     "nla_amplitude": "alignment",
-    "reconstruct": "reconstruct",
-    "Reconstruction": "reconstruct",
+    "reconstruct": "_reconstruct",
+    "Reconstruction": "_reconstruct",
 }
 _MODULES = ("healpix", "study", "report", "figures")
 
