@@ -7,7 +7,7 @@ import gradiverse
 
 
 def test_no_function_imported_on_demand_shares_its_name_with_a_module():
-    """Else the import of the module, by another name's way, takes the function's place."""
+    """Else importing the module puts it in the place of the function."""
     packages = [gradiverse.__name__] + [
         m.name
         for m in pkgutil.walk_packages(gradiverse.__path__, "gradiverse.")
