@@ -20,6 +20,7 @@ from .tree import flatten, map_leaves, register_dataclass
 _LAZY = {
     "cosmology": "gradiverse.cosmology",
     "gp": "gradiverse.gp",
+    "inference": "gradiverse.inference",
     "lensing": "gradiverse.lensing",
     "mortality": "gradiverse.mortality",
     "nbody": "gradiverse.nbody",
