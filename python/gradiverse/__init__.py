@@ -24,6 +24,7 @@ _LAZY = {
     "lensing": "gradiverse.lensing",
     "mortality": "gradiverse.mortality",
     "nbody": "gradiverse.nbody",
+    "nn": "gradiverse.nn",
     "ops": "gradiverse.ops",
     "testing": "gradiverse.testing",
 }

@@ -1,0 +1,87 @@
+"""Linear layers."""
+
+import numpy as np
+
+from ..ops import swapaxes
+from ._base import Layer, float_input, parameter, shape_of
+from .initialisers import initialiser
+
+__all__ = ["Linear", "linear", "whole"]
+
+
+def whole(n, name, who, least=1):
+    """n as an int of at least `least`; ValueError or TypeError that names it."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{who}: {name} must be an int, not {type(n).__name__}")
+    if n < least:
+        raise ValueError(f"{who}: {name} must be at least {least}, not {n}")
+    return int(n)
+
+
+def linear(x, weight, bias=None, act="none"):
+    """act(x weight^T + bias).
+
+    Parameters
+    ----------
+    x : (..., k) array
+    weight : (n, k) array
+    bias : (n,) array, optional
+    act : "none" or "relu"
+
+    Returns
+    -------
+    (..., n) array
+    """
+    y = x @ swapaxes(weight, -1, -2)
+    if bias is not None:
+        y = y + bias
+    return np.maximum(y, 0) if act == "relu" else y
+
+
+class Linear(Layer):
+    """y = x weight^T + bias.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    bias : bool
+    init_weight, init_bias : str, float or callable
+        As for `gradiverse.nn.initialisers.initialiser`; by default torch's.
+
+    Notes
+    -----
+    Parameters: weight (n_out, n_in), bias (n_out,). Input (..., n_in), output
+    (..., n_out).
+
+    Examples
+    --------
+    >>> import gradiverse as gv, numpy as np
+    >>> layer = gv.nn.Linear(3, 2)
+    >>> layer.apply(layer.init(0), np.ones((5, 3))).shape
+    (5, 2)
+    """
+
+    def __init__(self, n_in, n_out, bias=True, init_weight="torch", init_bias="torch"):
+        self.n_in = whole(n_in, "n_in", "Linear")
+        self.n_out = whole(n_out, "n_out", "Linear")
+        self.bias = bool(bias)
+        self.init_weight, self.init_bias = init_weight, init_bias
+
+    def _parameters(self, rng, dtype):
+        fans = (self.n_in, self.n_out, dtype)
+        draw = initialiser(self.init_weight)
+        out = {"weight": draw(rng, (self.n_out, self.n_in), *fans)}
+        if self.bias:
+            out["bias"] = initialiser(self.init_bias)(rng, (self.n_out,), *fans)
+        return out
+
+    def _forward(self, params, x, context, act="none"):
+        who = f"Linear({self.n_in}, {self.n_out})"
+        x = float_input(x, who)
+        if shape_of(x)[-1:] != (self.n_in,):
+            raise ValueError(
+                f"{who}: x has shape {shape_of(x)}; its last axis must be {self.n_in}"
+            )
+        weight = parameter(params, "weight", (self.n_out, self.n_in), who)
+        bias = parameter(params, "bias", (self.n_out,), who) if self.bias else None
+        return linear(x, weight, bias, act)
