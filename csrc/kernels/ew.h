@@ -47,6 +47,7 @@ typedef void (*gv_ew_kernel)(int64_t n, const void *const *in, void *out);
     X(FMAX, 2, SAME, "F")                      \
     X(FMIN, 2, SAME, "F")                      \
     X(WINS, 2, SAME, "F")                      \
+    X(GATE, 2, SAME, "F")                      \
     X(ARCTAN2, 2, SAME, "F")                   \
     X(HYPOT, 2, SAME, "F")                     \
     X(LOGADDEXP, 2, SAME, "F")                 \
@@ -100,6 +101,7 @@ typedef void (*gv_ew_kernel)(int64_t n, const void *const *in, void *out);
     X(NDTRI, 1, SAME, "F")                     \
     X(GAMMALN, 1, SAME, "F")                   \
     X(DIGAMMA, 1, SAME, "F")                   \
+    X(RELU, 1, SAME, "F")                      \
     X(SIGMOID, 1, SAME, "F")                   \
     X(SOFTPLUS, 1, SAME, "F")                  \
     X(CONJ, 1, SAME, "IFC")                    \

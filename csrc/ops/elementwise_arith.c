@@ -132,6 +132,25 @@ GV_ELEMENTWISE(fmax, FMAX, SIG2, "Larger of a and b; NaN only if both are.", REA
 GV_ELEMENTWISE(fmin, FMIN, SIG2, "Smaller of a and b; NaN only if both are.", REAL_PAIR,
                GV_CHEAP | GV_INPLACE, .vjp = fmin_vjp);
 
+/* The kink of relu belongs to the flat side: no cotangent passes at 0. */
+GV_VJP(gate_vjp)
+{
+    if (gv_wanted(g_in[0])) g_in[0] = E2(gate, g_out[0], node->in[1]);
+    g_in[1] = GV_NONE;
+    return GV_OK;
+}
+GV_ELEMENTWISE(gate, GATE, SIG2, "a where b > 0, else 0.",
+               "r[3] r[3]; r[7,5] r[7,5]; r[0] r[0]; r[] p[]", GV_CHEAP | GV_INPLACE,
+               .vjp = gate_vjp);
+GV_VJP(relu_vjp)
+{
+    if (gv_wanted(g_in[0])) g_in[0] = E2(gate, g_out[0], gv_node_out(node, 0));
+    return GV_OK;
+}
+GV_ELEMENTWISE(relu, RELU, SIG1, "x where x > 0, else 0; NaN stays.",
+               "r[3]; r[7,5]; r[0]; r{0.5,2}[]", GV_CHEAP | GV_INPLACE,
+               .vjp = relu_vjp);
+
 GV_VJP(neg_vjp)
 {
     (void)node;

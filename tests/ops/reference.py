@@ -13,6 +13,7 @@ from . import (
     reference_cone,
     reference_fixed,
     reference_gp,
+    reference_nn,
     reference_pm,
     reference_pm_read,
     reference_random,
@@ -413,5 +414,6 @@ reference_pm_read.register(REFERENCE)
 # --- Gaussian processes ---------------------------------------------------------
 
 reference_gp.register(REFERENCE)
+reference_nn.register(REFERENCE)
 reference_random.register(REFERENCE)
 reference_spectral.register(REFERENCE)
