@@ -30,7 +30,7 @@ from .reductions import amax, sum
 
 __all__ = [
     "digamma", "erf", "erfc", "expit", "gammaln", "log_ndtr", "log_softmax",
-    "logsumexp", "ndtri", "polygamma", "sigmoid", "softmax", "softplus",
+    "logsumexp", "ndtri", "polygamma", "relu", "sigmoid", "softmax", "softplus",
     "stop_gradient", "student_t_logpdf", "xlogy",
 ]  # fmt: skip
 
@@ -73,6 +73,7 @@ gammaln = _function(
     "gammaln", "gammaln", "Logarithm of the absolute gamma function.", "gammaln"
 )
 digamma = _function("digamma", "digamma", "Derivative of log gamma.", "digamma", "psi")
+relu = _function("relu", "relu", "x where positive, else 0; its derivative at 0 is 0.")
 sigmoid = expit = _function("sigmoid", "sigmoid", "1 / (1 + exp(-x)).", "expit")
 softplus = _function("softplus", "softplus", "log(1 + exp(x)).", "log1pexp")
 
