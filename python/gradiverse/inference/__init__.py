@@ -11,8 +11,11 @@ _LAZY = {
     "Prior": "prior",
     "Simulator": "simulator",
     "Bank": "bank",
+    "NRE": "nre",
+    "TMNRE": "tmnre",
+    "Posterior": "posterior",
 }
-_MODULES = ()
+_MODULES = ("losses",)
 
 __all__ = [*_LAZY, *_MODULES]
 
