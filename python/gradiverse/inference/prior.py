@@ -1,0 +1,320 @@
+"""Priors: named parameters, sampled and truncated through their cumulative functions.
+
+Every parameter has u = cdf(theta) in [0, 1]; a box in theta is a box in u, and draws
+inside it are exact inversions, without rejection.
+"""
+
+import numpy as np
+
+from . import _distributions as family
+from ._parse import columns, describe, restore
+
+_BLOCK = 2048  # rows worked on at once, so that they stay in cache
+_TINY = 2.0**-54
+
+
+class Prior:
+    """Prior of named parameters.
+
+    Parameters
+    ----------
+    mapping : dict, optional
+        Distributions by name, for names that are no Python identifiers.
+    **distributions
+        Distribution by name; the order is kept. One of:
+
+        - a pair ``(low, high)``: uniform; with arrays (k,) a box of k parameters;
+        - a frozen continuous ``scipy.stats`` distribution; with arrays (k,) as its
+          arguments k independent parameters;
+        - a frozen ``scipy.stats.multivariate_normal``: k correlated normals;
+        - any object with the methods ``cdf, sf, ppf, isf, logpdf, support``.
+
+        Several parameters under one name are called name_0, name_1, ..., or are named
+        one by one by a key such as ``"a, b"``.
+
+    Attributes
+    ----------
+    names : list of str
+    d : int
+        Number of parameters.
+    bounds : (d, 2) float64 ndarray
+        Support, or the box after `truncate`, in parameter units.
+    volume, log_volume : float
+        Probability of the box under the prior before truncation (1 and 0 without).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a distribution is discrete, empty or of an unknown kind.
+
+    Examples
+    --------
+    >>> import scipy.stats
+    >>> prior = Prior(a=scipy.stats.norm(0, 2), b=(0.0, 1.0))
+    >>> prior.sample(3, rng=0).shape
+    (3, 2)
+    >>> box = prior.truncate([(-1.0, 1.0), (0.2, 0.4)])
+    >>> round(box.volume, 4)
+    0.0766
+    >>> box.log_prob([[0.0, 0.3], [0.0, 0.5]]).round(3)
+    array([0.957,  -inf])
+    """
+
+    def __init__(self, mapping=None, /, **distributions):
+        if mapping is not None:
+            distributions = {**dict(mapping), **distributions}
+        if not distributions:
+            raise ValueError("a prior needs at least one parameter, as in a=(0.0, 1.0)")
+        self.names, self._parts, self._kinds = [], [], {}
+        for key, value in distributions.items():
+            names, parts = columns(key, value)
+            self._kinds[key] = (value, len(names))
+            start = len(self.names)
+            self.names += names
+            for part in parts:
+                k = len(part.support)
+                self._parts.append((slice(start, start + k), part))
+                start += k
+        if len(set(self.names)) < len(self.names):
+            twice = sorted({n for n in self.names if self.names.count(n) > 1})
+            raise ValueError(f"parameter names are used twice: {', '.join(twice)}")
+        self.d = len(self.names)
+        self._parts = _merged(self._parts)
+        self._support = np.concatenate([p.support for _, p in self._parts])
+        self._support.flags.writeable = False
+        self._set_box(self._support)
+
+    def _set_box(self, bounds):
+        """Fix the box (d, 2) and what depends on it."""
+        self.bounds = np.array(bounds, dtype=float)
+        self.bounds.flags.writeable = False
+        cut = (self.bounds != self._support).any(axis=1)
+        self._low, self._mass = np.zeros(self.d), np.ones(self.d)
+        self._upper = np.zeros(self.d, dtype=bool)
+        for cols, part in self._parts:
+            mine = cut[cols]
+            if not mine.any():
+                continue
+            edges = self.bounds[cols].T  # (2, k)
+            below, above = part.cdf(edges), part.sf(edges)
+            upper = below[0] > 0.5
+            mass = np.where(upper, above[0] - above[1], below[1] - below[0])
+            self._upper[cols] = upper & mine
+            self._low[cols] = np.where(mine, np.where(upper, above[0], below[0]), 0.0)
+            self._mass[cols] = np.where(mine, mass, 1.0)
+        if not (self._mass > 0).all():
+            i = int(np.argmin(self._mass))
+            raise ValueError(
+                f"the box {tuple(self.bounds[i])} of '{self.names[i]}' holds no prior "
+                "mass in double precision: widen it"
+            )
+        self._truncated = bool(cut.any())
+
+    @property
+    def log_volume(self):
+        """Logarithm of `volume`, which does not underflow."""
+        return float(np.log(self._mass).sum())
+
+    @property
+    def volume(self):
+        """Probability of the box under the prior before truncation."""
+        return float(np.prod(self._mass))
+
+    @property
+    def truncated(self):
+        """Whether the prior is confined to a box smaller than its support."""
+        return self._truncated
+
+    @property
+    def untruncated(self):
+        """The prior before any truncation."""
+        return self._copy(self._support)
+
+    def _copy(self, bounds):
+        other = object.__new__(Prior)
+        other.__dict__.update(self.__dict__)
+        other._set_box(bounds)
+        return other
+
+    def sample(self, n, rng):
+        """n draws (n, d), float64; rng is a seed, SeedSequence or Generator."""
+        rng = np.random.default_rng(rng)
+        out = np.empty((_count(n), self.d))
+        for i in range(0, len(out), _BLOCK):
+            block = out[i : i + _BLOCK]
+            rng.random(out=block)
+            np.maximum(block, _TINY, out=block)
+            self._invert(block, block)
+        return out
+
+    def _invert(self, u, out):
+        """theta (n, d) at u, both (n, d); may work in place."""
+        for cols, part in self._parts:
+            t, low, mass = u[:, cols], self._low[cols], self._mass[cols]
+            upper = self._upper[cols]
+            if self._truncated and upper.any():
+                p = np.where(upper, low - t * mass, low + t * mass)
+                out[:, cols] = np.where(upper, part.isf(p), part.ppf(p))
+            elif self._truncated:
+                out[:, cols] = part.ppf(low + t * mass)
+            else:
+                out[:, cols] = part.ppf(t)
+        if self._truncated:
+            np.clip(out, self.bounds[:, 0], self.bounds[:, 1], out=out)
+
+    def ppf(self, u):
+        """Parameters (..., d) at cumulative probabilities u (..., d) in [0, 1]."""
+        u = self._rows(u, "u")
+        if not ((u >= 0) & (u <= 1)).all():
+            raise ValueError("u must lie in [0, 1]")
+        out = np.empty_like(u)
+        self._invert(u.reshape(-1, self.d), out.reshape(-1, self.d))
+        return out
+
+    def cdf(self, theta):
+        """Cumulative probabilities (..., d) of this prior, in its box if truncated.
+
+        Of correlated normals: those of the whitened coordinates.
+        """
+        theta = self._rows(theta, "theta")
+        out = np.empty_like(theta)
+        for cols, part in self._parts:
+            x, upper = theta[..., cols], self._upper[cols]
+            value = (part.cdf(x) - self._low[cols]) / self._mass[cols]
+            if upper.any():
+                other = (self._low[cols] - part.sf(x)) / self._mass[cols]
+                value = np.where(upper, other, value)
+            out[..., cols] = value
+        return np.clip(out, 0.0, 1.0, out=out)
+
+    def log_prob(self, theta):
+        """Log density (...,) at theta (..., d); -inf outside the support or the box."""
+        theta = self._rows(theta, "theta")
+        total = np.full(theta.shape[:-1], -self.log_volume)
+        for cols, part in self._parts:
+            total += part.logpdf(theta[..., cols]).sum(axis=-1)
+        return np.where(self.contains(theta), total, -np.inf)[()]
+
+    def contains(self, theta):
+        """Whether theta (..., d) lies in the support or box, edges included."""
+        theta = self._rows(theta, "theta")
+        low, high = self.bounds.T
+        return ((theta >= low) & (theta <= high)).all(axis=-1)
+
+    def truncate(self, bounds):
+        """The prior confined to a box.
+
+        Parameters
+        ----------
+        bounds : (d, 2) array
+            Lower and upper edges in parameter units; what lies beyond the present
+            support or box does not matter, infinite edges do not cut.
+
+        Returns
+        -------
+        Prior
+
+        Raises
+        ------
+        ValueError
+            If the box is empty, or cuts a parameter that is correlated with others.
+        """
+        box = np.asarray(bounds, dtype=float)
+        if box.shape != (self.d, 2) or np.isnan(box).any():
+            raise ValueError(
+                f"bounds must be ({self.d}, 2) numbers, a (low, high) pair for each of "
+                f"{', '.join(self.names)}; got an array of shape {box.shape}"
+                + (" with NaN" if np.isnan(box).any() else "")
+            )
+        new = np.stack(
+            [
+                np.maximum(box[:, 0], self.bounds[:, 0]),
+                np.minimum(box[:, 1], self.bounds[:, 1]),
+            ],
+            axis=1,
+        )
+        for i in np.flatnonzero(new[:, 0] >= new[:, 1])[:1]:
+            raise ValueError(
+                f"the box of '{self.names[i]}' is empty: {tuple(box[i])} within "
+                f"{tuple(self.bounds[i])}"
+            )
+        for cols, part in self._parts:
+            if isinstance(part, family.Correlated) and np.isfinite(new[cols]).any():
+                raise ValueError(
+                    f"{', '.join(self.names[cols])} are correlated and cannot be "
+                    "truncated one by one: give infinite bounds for them, or whitened "
+                    "parameters to the prior and the rotation to the simulator"
+                )
+        return self._copy(new)
+
+    def describe(self):
+        """A description in plain types (JSON), from which `restore` makes the prior."""
+        kinds = {key: describe(*kind) for key, kind in self._kinds.items()}
+        text = {"names": list(self.names), "distributions": kinds}
+        if self._truncated:
+            text["bounds"] = self.bounds.tolist()
+        return text
+
+    @classmethod
+    def restore(cls, description):
+        """The prior that `describe` described; ValueError with foreign objects."""
+        kinds = description["distributions"]
+        prior = cls({key: restore(key, kind) for key, kind in kinds.items()})
+        bounds = description.get("bounds")
+        return prior if bounds is None else prior._copy(np.asarray(bounds, dtype=float))
+
+    def _rows(self, value, what):
+        value = np.array(value, dtype=float, order="C")
+        if value.ndim == 0 or value.shape[-1] != self.d:
+            raise ValueError(
+                f"{what} must have shape (..., {self.d}), one column for each of "
+                f"{', '.join(self.names)}; got {value.shape}"
+            )
+        return value
+
+    def __eq__(self, other):
+        if not isinstance(other, Prior):
+            return NotImplemented
+        return self.describe() == other.describe()
+
+    __hash__ = None
+
+    def __repr__(self):
+        rows = [
+            f"{name} [{low:g}, {high:g}]"
+            for name, (low, high) in zip(self.names, self.bounds, strict=True)
+        ]
+        return f"Prior({', '.join(rows)})"
+
+
+def _merged(parts):
+    """Neighbouring uniform or normal columns as one part each: fewer, longer passes."""
+    out = []
+    for cols, part in parts:
+        last = out[-1][1] if out else None
+        if type(part) is type(last) and isinstance(part, family.Uniform):
+            part = family.Uniform(
+                np.append(last.low, part.low), np.append(last.high, part.high)
+            )
+            out[-1] = (slice(out[-1][0].start, cols.stop), part)
+        elif type(part) is type(last) and isinstance(part, family.Normal):
+            part = family.Normal(
+                np.append(last.loc, part.loc), np.append(last.scale, part.scale)
+            )
+            out[-1] = (slice(out[-1][0].start, cols.stop), part)
+        else:
+            out.append((cols, part))
+    return out
+
+
+def _count(n):
+    """n as an int that is not negative."""
+    import operator
+
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"n must be an integer, got {n!r}") from None
+    if n < 0:
+        raise ValueError(f"n must not be negative, got {n}")
+    return n
