@@ -144,6 +144,18 @@ void gv_program_unref(gv_program *p);
 /* Results with slab_at[i] >= 0 must lie at that place of one block of p->slab bytes. */
 gv_status gv_program_run(gv_program *p, const void *const *in,
                          void *const *out) GV_MUST;
+/* A step that is run many times: its first n_carry inputs come back as its first outputs
+ * and are updated where they lie. Not cached. */
+gv_status gv_program_loop(const gv_graph *g, int nin, const gv_val *in, int nout,
+                          const gv_val *out, int n_carry, unsigned options,
+                          gv_program **p) GV_MUST;
+/* Steps from, ..., to - 1 of a loop; *at: the step that comes next. in: the carries
+ * (overwritten), n_x arrays of which step t reads entry t, then what all steps read. y:
+ * arrays of which step t writes entry t. Ends early, after a whole step, when `seconds`
+ * have passed (0: never). After an error the carries hold no state. */
+gv_status gv_program_repeat(gv_program *p, int n_x, void *const *in, void *const *y,
+                            int64_t from, int64_t to, double seconds,
+                            int64_t *at) GV_MUST;
 /* Peak bytes of a run beside its inputs: arena plus outputs. */
 size_t gv_program_peak(const gv_program *p);
 /* A table as text; caller frees with gv_free. */

@@ -411,26 +411,137 @@ static void give_exec(gv_program *p, gv_exec *e)
     pthread_mutex_unlock(&p->lock);
 }
 
-gv_status gv_program_run(gv_program *p, const void *const *in, void *const *out)
+/* An exec with its arena in place; *pooled is what to give back. */
+static gv_exec *open_run(gv_program *p, char **pooled)
 {
     gv_exec *e = take_exec(p);
-    if (!e) return GV_ERR_MEMORY;
-    char *pooled = NULL;
+    if (!e) return NULL;
+    *pooled = NULL;
     if (p->arena > KEEP_ARENA) {
-        pooled = gv_pool_get(p->arena);
+        *pooled = gv_pool_get(p->arena);
     } else if (!e->own_arena) {
         e->own_arena = gv_alloc(p->arena + 64);
     }
-    char *arena = p->arena > KEEP_ARENA ? pooled : e->own_arena;
-    gv_status s = GV_ERR_MEMORY;
-    if (arena) {
-        if (gv_poison_arena) memset(arena, 0xff, p->arena);
-        set_arena(e, arena);
-        set_ends(e, in, out);
-        until_clock = 64;
-        s = run_instr(e);
+    char *arena = p->arena > KEEP_ARENA ? *pooled : e->own_arena;
+    if (!arena) {
+        give_exec(p, e);
+        return NULL;
     }
+    if (gv_poison_arena) memset(arena, 0xff, p->arena);
+    set_arena(e, arena);
+    until_clock = 64;
+    return e;
+}
+
+static void close_run(gv_program *p, gv_exec *e, char *pooled)
+{
     if (pooled) gv_pool_put(pooled, p->arena);
     give_exec(p, e);
+}
+
+gv_status gv_program_run(gv_program *p, const void *const *in, void *const *out)
+{
+    char *pooled;
+    gv_exec *e = open_run(p, &pooled);
+    if (!e) return GV_ERR_MEMORY;
+    set_ends(e, in, out);
+    gv_status s = run_instr(e);
+    close_run(p, e, pooled);
+    return s;
+}
+
+/* --- running many times ----------------------------------------------------------- */
+gv_status gv_program_loop(const gv_graph *g, int nin, const gv_val *in, int nout,
+                          const gv_val *out, int n_carry, unsigned options,
+                          gv_program **program)
+{
+    gv_program *p = program_make(options & ~(unsigned)GV_PLAN_SLAB);
+    if (!p) return GV_ERR_MEMORY;
+    p->n_carry = n_carry;
+    p->carry = gv_alloc_zero((size_t)n_carry + 1);
+    gv_status s = p->carry ? gv_canonical(g, nin, in, nout, out, p) : GV_ERR_MEMORY;
+    if (s == GV_OK) s = gv_plan(p);
+    if (s != GV_OK) {
+        gv_program_unref(p);
+        return s;
+    }
+    *program = p;
+    return GV_OK;
+}
+
+static double exact_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Strides of what is sliced, and spare room for carries that the step cannot update
+ * where they lie. */
+static gv_status prepare_loop(const gv_program *p, int n_x, size_t *stride,
+                              char **spare)
+{
+    size_t room = 0, bytes;
+    for (int i = 0; i < p->n_carry; i++) {
+        GV_TRY(gv_type_bytes(&p->in_type[i], &bytes));
+        if (p->carry[i] == GV_CARRY_APART) room += (bytes + 63) & ~(size_t)63;
+    }
+    for (int i = 0; i < n_x; i++)
+        GV_TRY(gv_type_bytes(&p->in_type[p->n_carry + i], &stride[i]));
+    for (int o = p->n_carry; o < p->nout; o++)
+        GV_TRY(gv_type_bytes(&p->out_type[o], &stride[n_x + o]));
+    if (room && !(*spare = gv_alloc(room))) return GV_ERR_MEMORY;
+    return GV_OK;
+}
+
+gv_status gv_program_repeat(gv_program *p, int n_x, void *const *in, void *const *y,
+                            int64_t from, int64_t to, double seconds, int64_t *at)
+{
+    int nc = p->n_carry;
+    size_t n = (size_t)(p->nin + p->nout + nc + 1), bytes;
+    void **now_in = gv_alloc(n * sizeof(void *));
+    size_t *stride = gv_alloc_zero((n + (size_t)n_x) * sizeof *stride);
+    char *spare = NULL, *pooled = NULL;
+    gv_status s =
+        now_in && stride ? prepare_loop(p, n_x, stride, &spare) : GV_ERR_MEMORY;
+    gv_exec *e = s == GV_OK ? open_run(p, &pooled) : NULL;
+    if (s == GV_OK && !e) s = GV_ERR_MEMORY;
+    void **now_out = now_in + p->nin, **other = now_out + p->nout;
+    char *room = spare;
+    for (int i = 0; s == GV_OK && i < p->nin; i++) now_in[i] = in[i];
+    for (int i = 0; s == GV_OK && i < nc; i++) {
+        other[i] = in[i];
+        if (p->carry[i] != GV_CARRY_APART) continue;
+        s = gv_type_bytes(&p->in_type[i], &bytes);
+        other[i] = room;
+        room += (bytes + 63) & ~(size_t)63;
+    }
+    double end = exact_now() + seconds;
+    *at = from;
+    while (s == GV_OK && *at < to) {
+        size_t t = (size_t)*at;
+        for (int i = 0; i < n_x; i++)
+            now_in[nc + i] = (char *)in[nc + i] + t * stride[i];
+        for (int i = 0; i < nc; i++) now_out[i] = other[i];
+        for (int o = nc; o < p->nout; o++)
+            now_out[o] = (char *)y[o - nc] + t * stride[n_x + o];
+        set_ends(e, (const void *const *)now_in, now_out);
+        s = run_instr(e);
+        for (int i = 0; i < nc; i++) {
+            other[i] = now_in[i];
+            now_in[i] = now_out[i];
+        }
+        ++*at;
+        if (seconds > 0 && exact_now() > end) break;
+    }
+    for (int i = 0; e && i < nc; i++) /* the last step may have left it aside */
+        if (now_in[i] != in[i] && s == GV_OK) {
+            s = gv_type_bytes(&p->in_type[i], &bytes);
+            if (s == GV_OK) memcpy(in[i], now_in[i], bytes);
+        }
+    if (e) close_run(p, e, pooled);
+    gv_free(spare);
+    gv_free(stride);
+    gv_free(now_in);
     return s;
 }

@@ -119,6 +119,19 @@ const void *gv_py_array_fast(PyObject *object, const gv_type *type)
     return fits(a, type) ? PyArray_DATA(a) : NULL;
 }
 
+void *gv_py_array_room(PyObject *object, const gv_type *type, int64_t n)
+{
+    gv_type t = *type;
+    if (n >= 0) {
+        if (t.shape.ndim >= GV_MAX_DIM) return NULL;
+        for (int i = t.shape.ndim++; i > 0; i--) t.shape.dim[i] = t.shape.dim[i - 1];
+        t.shape.dim[0] = n;
+    }
+    const void *data = gv_py_array_fast(object, &t);
+    if (!data || !PyArray_ISWRITEABLE((PyArrayObject *)object)) return NULL;
+    return PyArray_DATA((PyArrayObject *)object);
+}
+
 bool gv_py_scalar_fast(PyObject *object, const gv_type *type, void *value)
 {
     if (type->shape.ndim) return false;

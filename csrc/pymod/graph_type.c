@@ -512,12 +512,15 @@ static PyObject *graph_program(PyObject *self, PyObject *args)
 {
     gv_graph *g = ((PyGraph *)self)->g;
     PyObject *a, *b, *result = NULL;
+    int n_carry = -1;
     vals in = { 0 }, out = { 0 };
-    if (!PyArg_ParseTuple(args, "OO", &a, &b)) return NULL;
+    if (!PyArg_ParseTuple(args, "OO|i", &a, &b, &n_carry)) return NULL;
     if (read_vals(g, a, &in, false) && read_vals(g, b, &out, false)) {
         gv_program *p = NULL;
-        gv_status s = gv_program_get(g, in.n, in.v, out.n, out.v,
-                                     gv_py_debug ? GV_PLAN_DEBUG : GV_PLAN_SLAB, &p);
+        unsigned options = gv_py_debug ? GV_PLAN_DEBUG : GV_PLAN_SLAB;
+        gv_status s = n_carry < 0
+            ? gv_program_get(g, in.n, in.v, out.n, out.v, options, &p)
+            : gv_program_loop(g, in.n, in.v, out.n, out.v, n_carry, options, &p);
         result = s == GV_OK ? gv_py_program_new(p) : gv_py_raise(s);
     }
     gv_free(in.v), gv_free(out.v);
@@ -550,7 +553,8 @@ static PyMethodDef graph_methods[] = {
     { "func", (PyCFunction)(void (*)(void))graph_func, METH_VARARGS | METH_KEYWORDS,
       "func(inputs, outs, captured=None) -> (Func, captured)" },
     { "inline", graph_inline, METH_VARARGS, "inline(func, ins) -> values" },
-    { "program", graph_program, METH_VARARGS, "program(inputs, outs) -> Program" },
+    { "program", graph_program, METH_VARARGS,
+      "program(inputs, outs, n_carry=-1) -> Program; n_carry >= 0: for repeat" },
     { NULL, NULL, 0, NULL },
 };
 

@@ -165,6 +165,8 @@ static PyObject *get_passes(PyObject *self, void *closure)
 
 static PyMethodDef program_methods[] = {
     { "run", program_run, METH_O, "run(arrays) -> list of arrays" },
+    { "repeat", gv_py_repeat, METH_VARARGS,
+      "repeat(carry, xs, fixed, ys, n, start, seconds) -> next step" },
     { "dump", program_dump, METH_NOARGS, "dump() -> str, the plan as a table" },
     { NULL, NULL, 0, NULL },
 };

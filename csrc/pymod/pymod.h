@@ -37,6 +37,8 @@ PyObject *gv_py_array_copy(const gv_type *type, const void *data);
 PyObject *gv_py_scalar(PyObject *array); /* steals; 0-d arrays become NumPy scalars */
 /* Fast check used by Dispatch: an exact ndarray of this type, usable in place. */
 const void *gv_py_array_fast(PyObject *object, const gv_type *type);
+/* The same of an array that may be written to, with one more leading axis when n >= 0. */
+void *gv_py_array_room(PyObject *object, const gv_type *type, int64_t n);
 /* The same for NumPy's scalars float64 and float32: the number goes to *value. */
 bool gv_py_scalar_fast(PyObject *object, const gv_type *type, void *value);
 
@@ -62,6 +64,9 @@ extern PyTypeObject *gv_py_func_type, *gv_py_program_type;
 PyObject *gv_py_program_new(gv_program *p); /* steals */
 /* Run with arrays already converted; a new list of results. */
 PyObject *gv_py_run(gv_program *p, const void **in);
+
+/* repeat.c */
+PyObject *gv_py_repeat(PyObject *self, PyObject *args);
 
 /* external.c */
 PyObject *gv_py_register_external(PyObject *self, PyObject *args);

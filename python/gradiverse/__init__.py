@@ -26,7 +26,9 @@ _LAZY = {
     "nbody": "gradiverse.nbody",
     "nn": "gradiverse.nn",
     "ops": "gradiverse.ops",
+    "optim": "gradiverse.optim",
     "testing": "gradiverse.testing",
+    "train": "gradiverse.train",
 }
 
 __all__ = [

@@ -1,0 +1,237 @@
+"""Rows: the data as nests of arrays, the split, the order of each epoch.
+
+All randomness is a function of the seed and the number of the epoch (Philox in counter
+mode), so that a training that is taken up again goes on exactly as it would have.
+"""
+
+import numpy as np
+
+from .._repeat import as_arrays
+from ..graph import emit, native_dtype
+from ..tree import flatten, leaf_paths
+
+__all__ = ["Data", "Order", "seed_of", "split"]
+
+WINDOW = 1 << 29  # bytes of a window of the order for data on disk
+BLOCK = 1 << 20  # bytes read in a row
+_SPLIT, _ORDER, _WINDOW = 1, 2, 3
+
+
+def generator(seed, use, k=0):
+    """A NumPy generator that is a function of the seed, the use and a number."""
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed % 2**64, use * 2**48 + k], np.uint64))
+    )
+
+
+def seed_of(rng, who):
+    """A seed, SeedSequence or Generator as an int."""
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if not 0 <= rng < 2**63:
+            raise ValueError(f"{who}: rng {rng} must lie in 0..2**63-1")
+        return int(rng)
+    if isinstance(rng, np.random.SeedSequence):
+        return int(rng.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(2**63 - 1))
+    raise TypeError(f"{who}: rng is {rng!r}; give an int, SeedSequence or Generator")
+
+
+def _on_disk(x):
+    while isinstance(x, np.ndarray):
+        if isinstance(x, np.memmap):
+            return True
+        x = x.base
+    return False
+
+
+class Data:
+    """Arrays with one leading axis.
+
+    Attributes
+    ----------
+    leaves : list of ndarray
+        Not copied where their dtype is one of the engine's and they are contiguous.
+    rows : (n,) int64 array
+        The rows in use.
+    on_disk : bool
+        Some leaf is a memory map.
+    """
+
+    def __init__(self, data, who):
+        arrays = getattr(data, "arrays", None)
+        rows = None
+        if callable(arrays):
+            nest, rows = arrays(), np.asarray(data.rows(), np.int64)
+        else:
+            nest = data
+        given, self.tree = flatten(nest)
+        paths = leaf_paths(nest)
+        for x, path in zip(given, paths, strict=True):
+            _check_layout(x, path, who)
+        self.leaves, _ = as_arrays(nest, f"{who}: data")
+        if not self.leaves:
+            raise ValueError(f"{who}: data holds no arrays")
+        lengths = {}
+        for x, path in zip(self.leaves, paths, strict=True):
+            if not x.ndim:
+                raise ValueError(
+                    f"{who}: data{path} is a number; every leaf needs rows"
+                )
+            lengths.setdefault(len(x), path)
+        if len(lengths) > 1:
+            (n, a), (m, b) = list(lengths.items())[:2]
+            raise ValueError(
+                f"{who}: data{a} has {n} rows and data{b} has {m}; they must agree"
+            )
+        n = len(self.leaves[0])
+        self.rows = np.arange(n) if rows is None else rows
+        if self.rows.ndim != 1 or not len(self.rows):
+            raise ValueError(f"{who}: the data have no rows")
+        if self.rows.min() < 0 or self.rows.max() >= n:
+            raise ValueError(f"{who}: rows() names rows outside 0..{n - 1}")
+        self.on_disk = any(_on_disk(x) for x in given)
+        self.row_bytes = sum(x.nbytes // max(n, 1) for x in self.leaves)
+
+    @property
+    def flat(self):
+        """The leaves as matrices, which `gather` reads."""
+        return [x.reshape(len(x), -1) for x in self.leaves]
+
+    def gather(self, flat, rows):
+        """The batch of these rows, traced: a nest like the data."""
+        parts = []
+        for matrix, leaf in zip(flat, self.leaves, strict=True):
+            part = emit("take", (matrix, rows))
+            parts.append(part.reshape(rows.shape[0], *leaf.shape[1:]))
+        return self.tree.unflatten(parts)
+
+
+def _check_layout(x, path, who):
+    if not _on_disk(x):
+        return
+    if native_dtype(x.dtype) != x.dtype or not x.flags.c_contiguous:
+        raise TypeError(
+            f"{who}: data{path} is a memory map of dtype {x.dtype}"
+            f"{'' if x.flags.c_contiguous else ' that is not contiguous'}, which would"
+            " be copied to memory whole; store it as contiguous bool, int32, int64,"
+            " float32 or float64"
+        )
+
+
+def split(rows, validation, seed, who):
+    """Rows to train on, in ascending order, and rows to validate on.
+
+    Parameters
+    ----------
+    rows : (n,) int64 array
+    validation : float, int or int array
+        Share, number, or the validation rows themselves.
+    seed : int
+    who : str
+
+    Returns
+    -------
+    training, validation : int64 arrays
+        Disjoint; together all rows.
+    """
+    n = len(rows)
+    if isinstance(validation, (np.ndarray, list)):
+        chosen = np.asarray(validation)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+            raise TypeError(f"{who}: validation rows must be a vector of integers")
+        chosen = np.unique(chosen.astype(np.int64))
+        known = np.isin(chosen, rows)
+        if not known.all():
+            raise ValueError(
+                f"{who}: validation row {chosen[~known][0]} is not a row of the data"
+            )
+    else:
+        chosen = np.sort(
+            generator(seed, _SPLIT).permutation(rows)[: _count(validation, n, who)]
+        )
+    training = np.sort(rows[~np.isin(rows, chosen)])
+    if not len(training):
+        raise ValueError(f"{who}: no rows are left to train on ({n} rows in all)")
+    return training, chosen
+
+
+def _count(validation, n, who):
+    number = isinstance(validation, (int, float, np.number))
+    if not number or isinstance(validation, bool) or validation < 0:
+        raise ValueError(
+            f"{who}: validation is {validation!r}; give a share in [0, 1), a number of"
+            " rows, or an array of rows"
+        )
+    if isinstance(validation, (int, np.integer)):
+        if validation >= n:
+            raise ValueError(f"{who}: validation {validation} of {n} rows leaves none")
+        return int(validation)
+    if validation >= 1:
+        raise ValueError(f"{who}: validation share {validation} must be below 1")
+    if validation == 0:
+        return 0
+    return min(max(round(validation * n), 1), n - 1)
+
+
+class Order:
+    """In which order an epoch goes through the rows.
+
+    Parameters
+    ----------
+    kind : None, "shuffle", "blocks", "sequential" or callable
+        None: "blocks" for data on disk, "shuffle" otherwise.
+    rows : (n,) int64 array, ascending
+    data : Data
+    seed : int
+    """
+
+    def __init__(self, kind, rows, data, seed, who):
+        if kind is None:
+            kind = "blocks" if data.on_disk else "shuffle"
+        if not callable(kind) and kind not in ("shuffle", "blocks", "sequential"):
+            raise ValueError(
+                f"{who}: order {kind!r}; choose 'shuffle', 'blocks', 'sequential', or a"
+                " function (epoch, rows) -> rows"
+            )
+        self.kind, self.rows, self.seed, self.who = kind, rows, seed, who
+        self._block = max(BLOCK // max(data.row_bytes, 1), 1)
+        self._window = max(WINDOW // (self._block * max(data.row_bytes, 1)), 1)
+
+    def __call__(self, epoch):
+        """Rows of an epoch (from 0), each once."""
+        if callable(self.kind):
+            return self._own(epoch)
+        if self.kind == "sequential":
+            return self.rows
+        if self.kind == "shuffle":
+            return generator(self.seed, _ORDER, epoch).permutation(self.rows)
+        return self._blocks(epoch)
+
+    def _own(self, epoch):
+        rows = np.asarray(self.kind(epoch, self.rows.copy()))
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
+            raise TypeError(f"{self.who}: order(epoch, rows) must return row numbers")
+        if not np.isin(rows, self.rows).all():
+            raise ValueError(
+                f"{self.who}: order(epoch, rows) returned rows that are not among those"
+                " it was given"
+            )
+        return rows.astype(np.int64)
+
+    def _blocks(self, epoch):
+        """Blocks of neighbouring rows in random order; rows shuffled within windows of
+        many blocks."""
+        rng = generator(self.seed, _ORDER, epoch)
+        n, b = len(self.rows), self._block
+        blocks = rng.permutation(-(-n // b))
+        out = np.empty(n, np.int64)
+        at = 0
+        for k in range(0, len(blocks), self._window):
+            parts = [
+                self.rows[i * b : (i + 1) * b] for i in blocks[k : k + self._window]
+            ]
+            window = rng.permutation(np.concatenate(parts))
+            out[at : at + len(window)] = window
+            at += len(window)
+        return out
