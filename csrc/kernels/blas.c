@@ -127,7 +127,11 @@ static gv_gemm describe(gv_dtype dtype, bool ta, bool tb, int64_t m, int64_t n,
                       .a_row = ta ? 1 : k,
                       .a_col = ta ? m : 1,
                       .b_row = tb ? 1 : n,
-                      .b_col = tb ? k : 1 };
+                      .b_col = tb ? k : 1,
+                      .c_row = n,
+                      .a_step = m * k,
+                      .b_step = k * n,
+                      .c_step = m * n };
 }
 
 size_t gv_blas_gemm_scratch(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m,

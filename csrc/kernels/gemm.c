@@ -51,11 +51,16 @@ typedef struct gemm_run {
 static int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static int64_t min2(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Is C a column in one piece? */
+static bool is_column(const gv_gemm *g) { return g->n == 1 && g->c_row == 1; }
+
 static gemm_way way_of(const gv_gemm *g)
 {
     double products = (double)g->m * (double)g->n * (double)g->k;
     int64_t b = g->k * up(g->n, most_nr) * (int64_t)gv_dtype_size(g->dtype);
-    if (g->m == 1 || g->n == 1) return WAY_VECTOR;
+    if (is_column(g) ? g->b_row == 1 || g->k == 1
+                     : g->m == 1 && (g->a_col == 1 || g->k == 1))
+        return WAY_VECTOR;
     if (g->k > 2 * chunk_k && g->m * g->n <= 128 * 128) return WAY_TALL;
     if (b <= small_b && products <= (g->batch < 8 ? 2e5 : 4e6)) return WAY_SMALL;
     if (b <= direct_b && g->k <= direct_k) return WAY_DIRECT;
@@ -89,7 +94,7 @@ typedef struct vector_shape {
 static vector_shape vector_of(const gv_gemm *g)
 {
     vector_shape v;
-    if (g->n == 1)
+    if (is_column(g))
         v = (vector_shape){ .m = g->m, .k = g->k, .rs = g->a_row, .cs = g->a_col };
     else
         v = (vector_shape){ .m = g->n, .k = g->k, .rs = g->b_col, .cs = g->b_row };
@@ -112,33 +117,56 @@ static void vector_task(void *ctx, int64_t task)
     for (; i < end; i++) {
         int64_t e = i / (v.tiles * v.chunks), t = i / v.chunks % v.tiles * v.tile;
         int64_t q = i % v.chunks, p = q * v.chunk;
-        const char *matrix =
-            g->n == 1 ? at(r, r->a, e * g->m * g->k) : at(r, r->b, e * g->k * g->n);
-        const char *x =
-            g->n == 1 ? at(r, r->b, e * g->k * g->n) : at(r, r->a, e * g->m * g->k);
+        const char *a = at(r, r->a, e * g->a_step), *b = at(r, r->b, e * g->b_step);
+        const char *matrix = is_column(g) ? a : b, *x = is_column(g) ? b : a;
         char *y = v.chunks > 1
             ? r->scratch + (size_t)((e * v.chunks + q) * v.m + t) * r->item
-            : r->c + (size_t)(e * v.m + t) * r->item;
+            : r->c + (size_t)(e * g->c_step + t) * r->item;
         r->kernels->vector(min2(v.tile, v.m - t), min2(v.chunk, v.k - p),
                            at(r, matrix, t * v.rs + p * v.cs), v.rs, v.cs, at(r, x, p),
                            false, y);
     }
 }
 
-/* c = sum over chunks of partial results (size elements each), in order */
-static void sum_chunks(const gemm_run *r, int64_t size, int64_t chunks)
+/* c(rows, n) = sum over chunks of partial results (rows n elements each), in order */
+static void sum_chunks(const gemm_run *r, int64_t rows, int64_t n, int64_t chunks)
 {
-    for (int64_t e = 0; e < r->g.batch; e++) {
-        const char *s = at(r, r->scratch, e * chunks * size);
-        char *c = r->c + (size_t)(e * size) * r->item;
-        memcpy(c, s, (size_t)size * r->item);
+    for (int64_t i = 0; i < r->g.batch * rows; i++) {
+        int64_t e = i / rows, size = rows * n;
+        const char *s = at(r, r->scratch, e * chunks * size + i % rows * n);
+        char *c = r->c + (size_t)(e * r->g.c_step + i % rows * r->g.c_row) * r->item;
+        memcpy(c, s, (size_t)n * r->item);
         for (int64_t q = 1; q < chunks; q++)
             if (r->g.dtype == GV_F32)
-                for (int64_t i = 0; i < size; i++)
-                    ((float *)c)[i] += ((const float *)s)[q * size + i];
+                for (int64_t j = 0; j < n; j++)
+                    ((float *)c)[j] += ((const float *)s)[q * size + j];
             else
-                for (int64_t i = 0; i < size; i++)
-                    ((double *)c)[i] += ((const double *)s)[q * size + i];
+                for (int64_t j = 0; j < n; j++)
+                    ((double *)c)[j] += ((const double *)s)[q * size + j];
+    }
+}
+
+#define FINISH(T)                                 \
+    for (int64_t j = 0; j < g->n; j++) {          \
+        T *to = (T *)c + i % g->m * g->c_row + j; \
+        if (bias) *to += ((const T *)bias)[j];    \
+        if (g->relu && *to < 0) *to = 0;          \
+    }
+
+/* Bias and relu where the kernels did not see to them. */
+static void finish(const gemm_run *r)
+{
+    const gv_gemm *g = &r->g;
+    if (!g->bias && !g->relu) return;
+    for (int64_t i = 0; i < g->batch * g->m; i++) {
+        int64_t e = i / g->m;
+        char *c = r->c + (size_t)(e * g->c_step) * r->item;
+        const char *bias = g->bias ? at(r, g->bias, e * g->bias_step) : NULL;
+        if (g->dtype == GV_F32) {
+            FINISH(float)
+        } else {
+            FINISH(double)
+        }
     }
 }
 
@@ -149,27 +177,39 @@ static void run_vector(gemm_run *r)
     int64_t work = min2(v.tile, v.m) * v.chunk;
     r->per = 1 + task_work / 4 / (work + 1);
     gv_parallel_for((n + r->per - 1) / r->per, vector_task, r);
-    if (v.chunks > 1) sum_chunks(r, v.m, v.chunks);
+    if (v.chunks > 1) {
+        bool column = is_column(&r->g);
+        sum_chunks(r, column ? v.m : 1, column ? 1 : v.m, v.chunks);
+    }
+    finish(r);
 }
 
 /* --- small ------------------------------------------------------------------------------*/
 
-/* Rows of B that lie together are read in place. */
+static const void *bias_of(const gemm_run *r, int64_t e)
+{
+    return r->g.bias ? at(r, r->g.bias, e * r->g.bias_step) : NULL;
+}
+
+/* One entry. Rows of B that lie together are read in place, others packed. */
+static void entry(const gemm_run *r, int64_t e, char *packed)
+{
+    const gv_gemm *g = &r->g;
+    const char *a = at(r, r->a, e * g->a_step), *b = at(r, r->b, e * g->b_step);
+    char *c = r->c + (size_t)(e * g->c_step) * r->item;
+    bool in_place = g->b_col == 1;
+    if (!in_place) r->kernels->pack_b(g->k, g->n, b, g->b_row, g->b_col, packed);
+    r->kernels->direct(g->m, g->n, g->k, a, g->a_row, g->a_col, in_place ? b : packed,
+                       in_place ? g->b_row : r->kernels->nr, in_place ? 1 : g->k,
+                       bias_of(r, e), g->relu, c, g->c_row);
+}
+
 static void small_task(void *ctx, int64_t task)
 {
     const gemm_run *r = ctx;
-    const gv_gemm *g = &r->g;
     _Alignas(64) char packed[small_b];
-    int64_t e = task * r->per, end = min2(e + r->per, g->batch), nr = r->kernels->nr;
-    for (; e < end; e++) {
-        const char *a = at(r, r->a, e * g->m * g->k), *b = at(r, r->b, e * g->k * g->n);
-        char *c = r->c + (size_t)(e * g->m * g->n) * r->item;
-        bool in_place = g->b_col == 1;
-        if (!in_place) r->kernels->pack_b(g->k, g->n, b, g->b_row, g->b_col, packed);
-        r->kernels->direct(g->m, g->n, g->k, a, g->a_row, g->a_col,
-                           in_place ? b : packed, in_place ? g->b_row : nr,
-                           in_place ? 1 : g->k, c, g->n);
-    }
+    int64_t e = task * r->per, end = min2(e + r->per, r->g.batch);
+    for (; e < end; e++) entry(r, e, packed);
 }
 
 static void run_small(gemm_run *r)
@@ -189,7 +229,7 @@ static void pack_entry(void *ctx, int64_t e)
 {
     const gemm_run *r = ctx;
     const gv_gemm *g = &r->g;
-    r->kernels->pack_b(g->k, g->n, at(r, r->b, e * g->k * g->n), g->b_row, g->b_col,
+    r->kernels->pack_b(g->k, g->n, at(r, r->b, e * g->b_step), g->b_row, g->b_col,
                        r->scratch + (size_t)e * packed_b(g, g->k, g->n));
 }
 
@@ -198,10 +238,11 @@ static void direct_task(void *ctx, int64_t task)
     const gemm_run *r = ctx;
     const gv_gemm *g = &r->g;
     int64_t e = task / r->tasks, i = task % r->tasks * r->per;
-    r->kernels->direct(min2(r->per, g->m - i), g->n, g->k,
-                       at(r, r->a, e * g->m * g->k + i * g->a_row), g->a_row, g->a_col,
-                       r->scratch + (size_t)e * packed_b(g, g->k, g->n), r->kernels->nr,
-                       g->k, r->c + (size_t)((e * g->m + i) * g->n) * r->item, g->n);
+    r->kernels->direct(
+        min2(r->per, g->m - i), g->n, g->k, at(r, r->a, e * g->a_step + i * g->a_row),
+        g->a_row, g->a_col, r->scratch + (size_t)e * packed_b(g, g->k, g->n),
+        r->kernels->nr, g->k, bias_of(r, e), g->relu,
+        r->c + (size_t)(e * g->c_step + i * g->c_row) * r->item, g->c_row);
 }
 
 static void run_direct(gemm_run *r)
@@ -228,13 +269,13 @@ static void pack_task(void *ctx, int64_t task)
     if (task < blocks) {
         int64_t i = task * block_m;
         const char *a =
-            at(r, r->a, r->entry * g->m * g->k + i * g->a_row + r->p * g->a_col);
+            at(r, r->a, r->entry * g->a_step + i * g->a_row + r->p * g->a_col);
         r->kernels->pack_a(min2(block_m, g->m - i), r->kc, a, g->a_row, g->a_col,
                            r->pa + (size_t)(i * r->kc) * r->item);
     } else {
         int64_t j = (task - blocks) * block_n;
-        const char *b = at(
-            r, r->b, r->entry * g->k * g->n + r->p * g->b_row + (r->j + j) * g->b_col);
+        const char *b =
+            at(r, r->b, r->entry * g->b_step + r->p * g->b_row + (r->j + j) * g->b_col);
         r->kernels->pack_b(r->kc, min2(block_n, r->nc - j), b, g->b_row, g->b_col,
                            r->pb + (size_t)(j * r->kc) * r->item);
     }
@@ -246,11 +287,14 @@ static void tile_task(void *ctx, int64_t task)
     const gv_gemm *g = &r->g;
     int64_t blocks = (g->m + block_m - 1) / block_m;
     int64_t i = task % blocks * block_m, j = task / blocks * block_n;
-    int64_t to = (r->entry * g->m + i) * g->n + r->j + j;
+    int64_t to = r->entry * g->c_step + i * g->c_row + r->j + j;
+    bool last = r->p + r->kc == g->k;
+    const char *bias = last ? bias_of(r, r->entry) : NULL;
     r->kernels->packed(min2(block_m, g->m - i), min2(block_n, r->nc - j), r->kc,
                        r->pa + (size_t)(i * r->kc) * r->item,
                        r->pb + (size_t)(j * r->kc) * r->item, r->p > 0,
-                       r->c + (size_t)to * r->item, g->n);
+                       bias ? at(r, bias, r->j + j) : NULL, last && g->relu,
+                       r->c + (size_t)to * r->item, g->c_row);
 }
 
 /* Lengths of the blocks of k: equal, at most block_k. */
@@ -314,11 +358,11 @@ static void tall_task(void *ctx, int64_t q)
         r->scratch + (size_t)((r->entry * tall_chunks(g) + q) * g->m * g->n) * r->item;
     for (bool add = false; p < end; p += block_k, add = true) {
         int64_t kc = min2(block_k, end - p);
-        r->kernels->pack_a(g->m, kc, at(r, r->a, r->entry * g->m * g->k + p * g->a_col),
+        r->kernels->pack_a(g->m, kc, at(r, r->a, r->entry * g->a_step + p * g->a_col),
                            g->a_row, g->a_col, pa);
-        r->kernels->pack_b(kc, g->n, at(r, r->b, r->entry * g->k * g->n + p * g->b_row),
+        r->kernels->pack_b(kc, g->n, at(r, r->b, r->entry * g->b_step + p * g->b_row),
                            g->b_row, g->b_col, pb);
-        r->kernels->packed(g->m, g->n, kc, pa, pb, add, c, g->n);
+        r->kernels->packed(g->m, g->n, kc, pa, pb, add, NULL, false, c, g->n);
     }
 }
 
@@ -326,7 +370,8 @@ static void run_tall(gemm_run *r)
 {
     for (r->entry = 0; r->entry < r->g.batch; r->entry++)
         gv_parallel_for(tall_chunks(&r->g), tall_task, r);
-    sum_chunks(r, r->g.m * r->g.n, tall_chunks(&r->g));
+    sum_chunks(r, r->g.m, r->g.n, tall_chunks(&r->g));
+    finish(r);
 }
 
 /* --- all --------------------------------------------------------------------------------*/
@@ -350,15 +395,32 @@ size_t gv_gemm_scratch(const gv_gemm *g)
     }
 }
 
+static gemm_run run_of(const gv_gemm *g, const void *a, const void *b, void *c,
+                       void *scratch)
+{
+    return (gemm_run){ .g = *g,
+                       .kernels = kernels_for(g->dtype),
+                       .item = gv_dtype_size(g->dtype),
+                       .a = a,
+                       .b = b,
+                       .c = c,
+                       .scratch = scratch };
+}
+
+size_t gv_gemm_pack_bytes(const gv_gemm *g)
+{
+    return g->b_col == 1 ? 0 : packed_b(g, g->k, g->n);
+}
+
+void gv_gemm_serial(const gv_gemm *g, const void *a, const void *b, void *c, void *pack)
+{
+    gemm_run r = run_of(g, a, b, c, pack);
+    entry(&r, 0, pack);
+}
+
 void gv_gemm_run(const gv_gemm *g, const void *a, const void *b, void *c, void *scratch)
 {
-    gemm_run r = { .g = *g,
-                   .kernels = kernels_for(g->dtype),
-                   .item = gv_dtype_size(g->dtype),
-                   .a = a,
-                   .b = b,
-                   .c = c,
-                   .scratch = scratch };
+    gemm_run r = run_of(g, a, b, c, scratch);
     switch (way_of(g)) {
     case WAY_VECTOR: run_vector(&r); break;
     case WAY_SMALL: run_small(&r); break;

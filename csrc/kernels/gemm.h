@@ -8,17 +8,29 @@
 
 #include "tensor/tensor.h"
 
-/* c(m, n) = a(m, k) b(k, n) for each of `batch` contiguous entries; element (i, p) of a
- * is at i a_row + p a_col, one of the two strides is 1; the same for b. */
+/* c(m, n) = a(m, k) b(k, n) for each of `batch` entries; element (i, p) of a is at
+ * i a_row + p a_col, one of the two strides is 1; the same for b. The rows of c lie c_row
+ * apart, the entries of a, b and c by their steps. At the end, where asked for, a row of
+ * n numbers is added to every row of c (bias) and negative sums become 0 (relu; NaN
+ * stays). */
 typedef struct gv_gemm {
     gv_dtype dtype;
     int64_t m, n, k, batch;
-    int64_t a_row, a_col, b_row, b_col;
+    int64_t a_row, a_col, b_row, b_col, c_row;
+    int64_t a_step, b_step, c_step, bias_step;
+    const void *bias; /* NULL: none */
+    bool relu;
 } gv_gemm;
 
 /* Bytes of working memory, for any instruction set. */
 size_t gv_gemm_scratch(const gv_gemm *g);
 void gv_gemm_run(const gv_gemm *g, const void *a, const void *b, void *c,
                  void *scratch);
+
+/* The first entry alone, by the calling thread; m, n, k >= 1. pack: room of
+ * gv_gemm_pack_bytes(g), 64-byte aligned. */
+size_t gv_gemm_pack_bytes(const gv_gemm *g);
+void gv_gemm_serial(const gv_gemm *g, const void *a, const void *b, void *c,
+                    void *pack);
 
 #endif

@@ -18,6 +18,7 @@ typedef __m256i f32_part, f64_part;
 #define MASK(n) _mm256_loadu_si256((const __m256i *)(ones32 + 8 - (n)))
 #define LOAD(p, mask) _mm256_maskload_ps(p, mask)
 #define STORE(p, mask, v) _mm256_maskstore_ps(p, mask, (__m256)(v))
+#define RELU(v) _mm256_max_ps(_mm256_setzero_ps(), (__m256)(v)) /* second if NaN */
 #include "kernels/gemm.inc"
 
 #define T double
@@ -28,6 +29,7 @@ typedef __m256i f32_part, f64_part;
 #define MASK(n) _mm256_loadu_si256((const __m256i *)(ones64 + 4 - (n)))
 #define LOAD(p, mask) _mm256_maskload_pd(p, mask)
 #define STORE(p, mask, v) _mm256_maskstore_pd(p, mask, (__m256d)(v))
+#define RELU(v) _mm256_max_pd(_mm256_setzero_pd(), (__m256d)(v))
 #include "kernels/gemm.inc"
 
 const gv_gemm_kernels gv_gemm_avx2[2] = {

@@ -15,6 +15,7 @@ typedef __mmask8 f64_part;
 #define MASK(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD(p, mask) _mm512_maskz_loadu_ps(mask, p)
 #define STORE(p, mask, v) _mm512_mask_storeu_ps(p, mask, (__m512)(v))
+#define RELU(v) _mm512_max_ps(_mm512_setzero_ps(), (__m512)(v)) /* second if NaN */
 #include "kernels/gemm.inc"
 
 #define T double
@@ -25,6 +26,7 @@ typedef __mmask8 f64_part;
 #define MASK(n) ((__mmask8)((1u << (n)) - 1))
 #define LOAD(p, mask) _mm512_maskz_loadu_pd(mask, p)
 #define STORE(p, mask, v) _mm512_mask_storeu_pd(p, mask, (__m512d)(v))
+#define RELU(v) _mm512_max_pd(_mm512_setzero_pd(), (__m512d)(v))
 #include "kernels/gemm.inc"
 
 const gv_gemm_kernels gv_gemm_avx512[2] = {

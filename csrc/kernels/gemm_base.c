@@ -19,6 +19,9 @@
 DEFINE_PARTS(float, 4, four_floats, f32)
 DEFINE_PARTS(double, 2, two_doubles, f64)
 
+typedef int32_t four_ints __attribute__((vector_size(16)));
+typedef int64_t two_ints __attribute__((vector_size(16)));
+
 #define T float
 #define I int32_t
 #define VB 16
@@ -27,6 +30,7 @@ DEFINE_PARTS(double, 2, two_doubles, f64)
 #define MASK(n) (n)
 #define LOAD(p, mask) f32_load(p, mask)
 #define STORE(p, mask, v) f32_put(p, mask, v)
+#define RELU(v) (four_ints)((four_ints)(v) & ~((v) < 0))
 #include "kernels/gemm.inc"
 
 #define T double
@@ -37,6 +41,7 @@ DEFINE_PARTS(double, 2, two_doubles, f64)
 #define MASK(n) (n)
 #define LOAD(p, mask) f64_load(p, mask)
 #define STORE(p, mask, v) f64_put(p, mask, v)
+#define RELU(v) (two_ints)((two_ints)(v) & ~((v) < 0))
 #include "kernels/gemm.inc"
 
 const gv_gemm_kernels gv_gemm_base[2] = {

@@ -13,12 +13,13 @@ typedef struct gv_gemm_kernels {
                    void *to);
     void (*pack_b)(int64_t k, int64_t n, const void *b, int64_t rs, int64_t cs,
                    void *to);
+    /* bias, relu: what is done to c at the end */
     void (*packed)(int64_t m, int64_t n, int64_t k, const void *pa, const void *pb,
-                   bool add, void *c, int64_t ldc);
+                   bool add, const void *bias, bool relu, void *c, int64_t ldc);
     /* a as it lies; panel of columns from j on: b + j step, its rows ldb apart */
     void (*direct)(int64_t m, int64_t n, int64_t k, const void *a, int64_t rs,
-                   int64_t cs, const void *b, int64_t ldb, int64_t step, void *c,
-                   int64_t ldc);
+                   int64_t cs, const void *b, int64_t ldb, int64_t step,
+                   const void *bias, bool relu, void *c, int64_t ldc);
     /* y(m) (+)= a(m, k) x(k); one of the strides is 1 */
     void (*vector)(int64_t m, int64_t k, const void *a, int64_t rs, int64_t cs,
                    const void *x, bool add, void *y);

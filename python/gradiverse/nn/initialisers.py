@@ -3,7 +3,7 @@
 Numbers are drawn in float64 and rounded, so that a float32 network starts where the
 float64 network of the same seed does. For a weight (out, in, *kernel) fan_in is
 in * prod(kernel) and fan_out is out * prod(kernel). With relu between, layers keep the
-variance of their input when a weight's is 2 / fan_in (He et al. 2015), with tanh when it
+variance of their input when a weight has 2 / fan_in (He et al. 2015), with tanh when it
 is 2 / (fan_in + fan_out) (Glorot & Bengio 2010).
 """
 
