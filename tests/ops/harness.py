@@ -30,15 +30,17 @@ BORDER = {"q32": "int32", "q64": "int64"}
 #: and of their cotangents
 FLOAT = {"q32": "float32", "q64": "float64"}
 #: Their first derivative refuses to be differentiated with respect to some input.
-ONCE = frozenset(("pm_force", "pm_force_t", "pm_kick", "pm_paint"))
+ONCE = frozenset(
+    ("pm_force", "pm_force_t", "pm_kick", "pm_paint", "sn_draw", "sn_loglike")
+)
 #: Accuracy of values relative to the largest, in units of the dtype's epsilon; what
 #: is not named here is elementary or a short sum.
 EPSILONS = {
     "cholesky": 2e3, "digamma": 200, "eig": 1e4, "eigh": 1e4, "erfcx": 200,
     "gammaln": 200, "gp_condition": 1e4, "gp_logml": 1e4, "gp_logml_bwd": 1e4,
-    "inv": 1e4, "log_ndtr": 200, "logdet_spd": 1e3, "ndtri": 1000,
-    "polygamma": 2000, "pow": 200, "qr": 1e3, "slogdet": 1e3, "solve": 1e4, "svd": 1e4,
-    "trisolve": 1e4,
+    "hermite": 1e3, "hermite_t": 1e3, "inv": 1e4, "log_ndtr": 200, "logdet_spd": 1e3,
+    "ndtri": 1000, "polygamma": 2000, "pow": 200, "qr": 1e3, "slogdet": 1e3,
+    "solve": 1e4, "svd": 1e4, "trisolve": 1e4,
 }  # fmt: skip
 
 

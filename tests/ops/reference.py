@@ -17,6 +17,7 @@ from . import (
     reference_pm,
     reference_pm_read,
     reference_random,
+    reference_sn,
     reference_spectral,
 )
 from .samples import DTYPES
@@ -416,4 +417,5 @@ reference_pm_read.register(REFERENCE)
 reference_gp.register(REFERENCE)
 reference_nn.register(REFERENCE)
 reference_random.register(REFERENCE)
+reference_sn.register(REFERENCE)
 reference_spectral.register(REFERENCE)
