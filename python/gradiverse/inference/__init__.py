@@ -8,6 +8,8 @@ from arrays or from a bank; diagnostics say whether to trust them.
 from importlib import import_module as _import_module
 
 _LAZY = {
+    "c2st": "_c2st",
+    "marginal_c2st": "_c2st",
     "Prior": "prior",
     "Simulator": "simulator",
     "Bank": "bank",
