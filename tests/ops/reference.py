@@ -11,9 +11,11 @@ import scipy.special as sp
 
 from . import (
     reference_cone,
+    reference_dense,
     reference_fixed,
     reference_gp,
     reference_nn,
+    reference_optim,
     reference_pm,
     reference_pm_read,
     reference_random,
@@ -414,8 +416,10 @@ reference_pm_read.register(REFERENCE)
 
 # --- Gaussian processes ---------------------------------------------------------
 
+reference_dense.register(REFERENCE)
 reference_gp.register(REFERENCE)
 reference_nn.register(REFERENCE)
+reference_optim.register(REFERENCE)
 reference_random.register(REFERENCE)
 reference_sn.register(REFERENCE)
 reference_spectral.register(REFERENCE)

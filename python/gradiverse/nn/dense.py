@@ -1,12 +1,17 @@
 """Linear layers."""
 
+import math
+
 import numpy as np
 
-from ..ops import swapaxes
+from ..graph import emit
+from ..ops import reshape
 from ._base import Layer, float_input, parameter, shape_of
 from .initialisers import initialiser
 
 __all__ = ["Linear", "linear", "whole"]
+
+_ACTS = {"none": 0, "relu": 1}
 
 
 def whole(n, name, who, least=1):
@@ -19,23 +24,47 @@ def whole(n, name, who, least=1):
 
 
 def linear(x, weight, bias=None, act="none"):
-    """act(x weight^T + bias).
+    """act(x weight^T + bias), in one operator.
 
     Parameters
     ----------
-    x : (..., k) array
-    weight : (n, k) array
-    bias : (n,) array, optional
+    x : (..., k) array of float32 or float64
+    weight : (n, k) array of the same dtype
+    bias : (n,) array of the same dtype, optional
     act : "none" or "relu"
 
     Returns
     -------
     (..., n) array
+
+    Raises
+    ------
+    TypeError
+        Other dtypes, or different ones.
+    ValueError
+        Shapes that do not fit.
+
+    Examples
+    --------
+    >>> import gradiverse as gv, numpy as np
+    >>> weight, bias = np.full((2, 3), -1.0), np.array([2.0, 4.0])
+    >>> gv.nn.linear(np.ones((4, 3)), weight, bias, "relu")[0]
+    array([0., 1.])
     """
-    y = x @ swapaxes(weight, -1, -2)
+    if act not in _ACTS:
+        raise ValueError(f"linear: act must be one of {sorted(_ACTS)}, not {act!r}")
+    x, weight = float_input(x, "linear"), float_input(weight, "linear")
+    if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"linear: x {x.shape} and weight {weight.shape} do not fit: x (..., k) and"
+            " weight (n, k) are needed"
+        )
+    rows = (math.prod(x.shape[:-1]), x.shape[-1])
+    inputs = (x if x.ndim == 2 else reshape(x, rows), weight)
     if bias is not None:
-        y = y + bias
-    return np.maximum(y, 0) if act == "relu" else y
+        inputs = (*inputs, float_input(bias, "linear"))
+    y = emit("linear", inputs, act=_ACTS[act], x_inner=0, y_inner=0)
+    return y if x.ndim == 2 else reshape(y, (*x.shape[:-1], weight.shape[0]))
 
 
 class Linear(Layer):
