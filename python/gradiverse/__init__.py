@@ -27,6 +27,8 @@ _LAZY = {
     "nn": "gradiverse.nn",
     "ops": "gradiverse.ops",
     "optim": "gradiverse.optim",
+    "simulators": "gradiverse.simulators",
+    "supernova": "gradiverse.supernova",
     "testing": "gradiverse.testing",
     "train": "gradiverse.train",
 }

@@ -1,0 +1,162 @@
+"""What the arguments of the supernova functions must be, and their packed forms."""
+
+import numpy as np
+
+from ..graph import is_traced
+
+GLOBALS = ("Om", "OL", "w", "M0", "sres", "alpha", "beta", "xb", "Rx", "cb", "Rc")
+SHOWN = 5  # rows named in a message
+
+
+def parameters(values, extra=()):
+    """The globals as a dict of scalars (traced ones stay as they are)."""
+    if not hasattr(values, "keys"):
+        raise TypeError(
+            f"globals must be a dict with {', '.join(GLOBALS)}, not"
+            f" {type(values).__name__}"
+        )
+    missing = [k for k in GLOBALS if k not in values]
+    unknown = sorted(set(values) - set(GLOBALS) - set(extra))
+    if missing or unknown:
+        what = f"lack {', '.join(missing)}" if missing else ""
+        more = f"have unknown {', '.join(unknown)}" if unknown else ""
+        raise ValueError(f"globals {what}{' and ' if what and more else ''}{more}")
+    out = {}
+    for name, value in values.items():
+        if is_traced(value):
+            if value.shape != ():
+                raise ValueError(f"{name} must be a number, got shape {value.shape}")
+            out[name] = value
+            continue
+        number = np.asarray(value, dtype=float)
+        if number.shape != () or not np.isfinite(number):
+            raise ValueError(f"{name} must be a finite number, got {value!r}")
+        if name in ("sres", "Rx", "Rc", "tau") and number < 0:
+            raise ValueError(f"{name} is a dispersion and not negative, got {value!r}")
+        out[name] = number[()]
+    return out
+
+
+def rows_text(bad):
+    """A few row numbers in words."""
+    bad = np.flatnonzero(bad)
+    more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    return f"row(s) {', '.join(map(str, bad[:SHOWN]))}{more}"
+
+
+def redshifts(z, name="z", n=None):
+    """Finite positive redshifts as a float64 vector."""
+    if is_traced(z):
+        raise TypeError(f"{name} must be an array of numbers, not a traced value")
+    z = np.ascontiguousarray(z, dtype=float)
+    if z.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), got {z.shape}")
+    if n is not None and len(z) != n:
+        raise ValueError(f"{name} has {len(z)} entries for {n} objects")
+    bad = ~(np.isfinite(z) & (z > 0))
+    if name == "z_helio":
+        bad = ~(np.isfinite(z) & (z > -1))
+    if bad.any():
+        limit = "above -1" if name == "z_helio" else "positive"
+        raise ValueError(
+            f"{name} must be finite and {limit}; not so in {rows_text(bad)}"
+        )
+    return z
+
+
+def covariances(covariance, n):
+    """Symmetric (n, 3, 3) matrices as (n, 9), float64; traced ones as they are."""
+    if is_traced(covariance):
+        return covariance.reshape(n, 9)
+    s = np.asarray(covariance, dtype=float)
+    if s.shape != (n, 3, 3):
+        raise ValueError(
+            f"covariance must have shape ({n}, 3, 3), of (mB, x1, c) of each object,"
+            f" got {s.shape}"
+        )
+    s = np.ascontiguousarray(s).reshape(n, 9)
+    if not np.isfinite(s.sum()):
+        bad = ~np.isfinite(s).all(1)
+        raise ValueError(f"covariance is not finite in {rows_text(bad)}")
+    pairs = ((1, 3, 0, 4), (2, 6, 0, 8), (5, 7, 4, 8))
+    for a, b, i, k in pairs:
+        if np.array_equal(s[:, a], s[:, b]):
+            continue
+        scale = np.sqrt(np.abs(s[:, i] * s[:, k]))
+        bad = np.abs(s[:, a] - s[:, b]) > 1e-8 * scale
+        if bad.any():
+            raise ValueError(f"covariance is not symmetric in {rows_text(bad)}")
+    return s
+
+
+def _factor(s):
+    """Lower factors (n, 3, 3) of (n, 9) matrices, and which of them have none.
+
+    A pivot within rounding of 0 is 0; what is left in its column must be too.
+    """
+    full = s.reshape(-1, 3, 3)
+    out, bad = np.zeros_like(full), np.zeros(len(full), bool)
+    for i in range(3):
+        own = full[:, i, i]
+        left = own - (out[:, i, :i] ** 2).sum(-1)
+        bad |= (own < 0) | (left < -1e-12 * np.abs(own))
+        positive = left > 1e-12 * np.abs(own)
+        pivot = np.sqrt(np.where(positive, left, 0.0))
+        out[:, i, i] = pivot
+        for k in range(i + 1, 3):
+            rest = full[:, k, i] - (out[:, k, :i] * out[:, i, :i]).sum(-1)
+            scale = np.sqrt(np.abs(own * full[:, k, k]))
+            bad |= ~positive & (np.abs(rest) > 1e-6 * scale)
+            out[:, k, i] = np.where(
+                positive, rest / np.where(positive, pivot, 1.0), 0.0
+            )
+    return out, bad
+
+
+def not_positive(s):
+    """Which of the (n, 9) matrices are not positive semi-definite."""
+    return _factor(s)[1]
+
+
+def cholesky(s):
+    """Lower factors (n, 9) of covariances (n, 9); zero rows are allowed."""
+    out, bad = _factor(s)
+    if bad.any():
+        raise ValueError(
+            f"covariance is not positive semi-definite in {rows_text(bad)}: drop these"
+            " objects, or see load_pantheon_plus(bad=...)"
+        )
+    return out.reshape(-1, 9)
+
+
+def observations(data, n):
+    """Data of shape (n, 3)."""
+    if is_traced(data):
+        if data.shape != (n, 3):
+            raise ValueError(f"data must have shape ({n}, 3), got {data.shape}")
+        return data
+    data = np.ascontiguousarray(data, dtype=float)
+    if data.shape != (n, 3):
+        raise ValueError(
+            f"data must have shape ({n}, 3), (mB, x1, c) by row, got {data.shape}"
+        )
+    if not np.isfinite(data.sum()):
+        bad = ~np.isfinite(data).all(1)
+        raise ValueError(f"data are not finite in {rows_text(bad)}")
+    return data
+
+
+def selection_of(selection):
+    """h (3,), lim, sd of a selection given as a dict."""
+    if not hasattr(selection, "keys") or set(selection) != {"h", "lim", "sd"}:
+        raise ValueError(
+            "selection must be a dict(h=(3 numbers), lim=, sd=), P(selected) ="
+            f" Phi((lim - h.d)/sd); got {selection!r}"
+        )
+    h = np.asarray(selection["h"], dtype=float)
+    if h.shape != (3,) or not np.isfinite(h).all():
+        raise ValueError(f"selection: h must be 3 numbers, got {selection['h']!r}")
+    lim, sd = float(selection["lim"]), float(selection["sd"])
+    if not (np.isfinite(lim) and np.isfinite(sd) and sd > 0):
+        raise ValueError(f"selection: lim {lim} and sd {sd}; sd must be positive")
+    return h, lim, sd
