@@ -18,6 +18,10 @@ _LAZY = {
     "MLP": "sequential",
     "Activation": "activations",
     "activation": "activations",
+    "BatchNorm": "norm",
+    "GroupNorm": "norm",
+    "InstanceNorm": "norm",
+    "LayerNorm": "norm",
 }
 _MODULES = ("initialisers",)
 
