@@ -11,6 +11,7 @@ import scipy.special as sp
 
 from . import (
     reference_cone,
+    reference_conv,
     reference_dense,
     reference_fixed,
     reference_gp,
@@ -410,6 +411,7 @@ def quantize(x, scale):
 
 
 reference_cone.register(REFERENCE)
+reference_conv.register(REFERENCE)
 reference_fixed.register(REFERENCE)
 reference_pm.register(REFERENCE)
 reference_pm_read.register(REFERENCE)

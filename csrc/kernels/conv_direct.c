@@ -1,0 +1,432 @@
+/* The direct way: strips in cache, taps as shifts.
+ *
+ * Results (forward) and cotangents of the input (by remainder of the position modulo the
+ * stride) are sums over channels k and taps t, vectorised over positions. The cotangent of
+ * the weights is a sum over positions, vectorised over channels; each chunk of blocks has
+ * partial sums of its own, which are added in order. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "kernels/conv_strip.h"
+
+enum {
+    positions = 512,     /* of a block of results */
+    sum_positions = 256, /* of a block that is summed over */
+    strip_bytes = 192 << 10,
+    block_m = 96,  /* result channels of a block */
+    block_n = 128, /* the same in vectors */
+    most_chunks = 16,
+    chunk_bytes = 32 << 20,                      /* of all partial sums */
+    slack = GV_CONV_MAX_WIDE * GV_CONV_MAX_LANES /* read and written past the end */
+};
+
+static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+typedef struct direct {
+    const gv_conv *c;
+    const gv_conv_kernels *kernels;
+    gv_conv_pass pass;
+    gv_conv_strip strip;
+    size_t item;
+    int64_t m, k;   /* channels per group: of the result, of the source */
+    int64_t some_k; /* channels in a strip */
+    int64_t some_m, m_blocks;
+    const char *x, *w, *bias;
+    char *y, *packed;
+    size_t panel; /* bytes of the packed weights of `rows` channels */
+    /* weights */
+    const char *g;
+    char *partial;
+    int64_t n, n_blocks, some_n, chunks, per;
+    bool swap; /* vectors of source channels instead of result channels */
+} direct;
+
+static direct direct_of(const gv_conv *c, gv_conv_pass pass)
+{
+    bool data = pass == GV_CONV_DATA;
+    direct d = { .c = c,
+                 .pass = pass,
+                 .kernels = gv_conv_kernels_get(c->dtype),
+                 .item = gv_dtype_size(c->dtype),
+                 .m = (data ? c->c_in : c->c_out) / c->groups,
+                 .k = (data ? c->c_out : c->c_in) / c->groups };
+    return d;
+}
+
+/* --- results ----------------------------------------------------------------------------*/
+
+/* Blocks of channels: smaller ones where there are few blocks of points. */
+static void plan_channels(direct *d)
+{
+    int64_t tasks = d->c->batch * d->c->groups * d->strip.blocks;
+    d->some_m = block_m;
+    while (d->some_m > 24 && tasks * ((d->m + d->some_m - 1) / d->some_m) < 16)
+        d->some_m /= 2;
+    d->m_blocks = (d->m + d->some_m - 1) / d->some_m;
+    int64_t size = gv_conv_most(1, d->strip.size); /* none: no tap reaches this phase */
+    int64_t fits = strip_bytes / (int64_t)d->item / size;
+    d->some_k = gv_conv_most(1, gv_conv_least(fits, d->k));
+}
+
+static size_t strip_room(const direct *d)
+{
+    return line_up((size_t)(d->some_k * d->strip.size + slack) * d->item);
+}
+
+static size_t result_room(const direct *d)
+{
+    int64_t m = gv_conv_least(d->some_m, d->m);
+    return line_up((size_t)(m * gv_conv_up(d->strip.positions, slack)) * d->item);
+}
+
+static size_t packed_room(const direct *d)
+{
+    /* panels of either height */
+    int64_t rows = gv_conv_up(d->m, GV_CONV_MAX_ROWS);
+    return line_up((size_t)(d->c->groups * rows * d->k * gv_conv_points(d->c->kernel)) *
+                   d->item);
+}
+
+static size_t plan_room(const gv_conv *c)
+{
+    return line_up((size_t)gv_conv_strip_room(c) * sizeof(int64_t));
+}
+
+/* to[k][t][row] = w of one panel of rows of one group */
+static void pack_panel(void *ctx, int64_t task)
+{
+    const direct *d = ctx;
+    int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows;
+    int64_t group = task / panels, m0 = task % panels * rows;
+    int64_t all = gv_conv_points(d->c->kernel), entry = d->m * d->k * all;
+    bool data = d->pass == GV_CONV_DATA;
+    int64_t m_step = data ? all : d->k * all, k_step = data ? d->m * all : all;
+    const char *w = d->w + (size_t)(group * entry) * d->item;
+    char *to = d->packed + (size_t)task * d->panel;
+    for (int64_t k = 0; k < d->k; k++)
+        for (int64_t t = 0; t < d->strip.taps; t++)
+            for (int64_t r = 0; r < rows; r++, to += d->item) {
+                int64_t m = m0 + r;
+                int64_t at = m * m_step + k * k_step + d->strip.tap[t];
+                if (m >= d->m)
+                    memset(to, 0, d->item);
+                else if (d->item == 4)
+                    memcpy(to, w + 4 * at, 4);
+                else
+                    memcpy(to, w + 8 * at, 8);
+            }
+}
+
+/* y[j step] = r[j] + b for a row of n results */
+#define DEFINE_PUT(T, NAME)                                              \
+    static void NAME(const T *r, int64_t n, const T *bias, int64_t step, \
+                     T *restrict y)                                      \
+    {                                                                    \
+        T b = bias ? *bias : 0;                                          \
+        if (step == 1)                                                   \
+            for (int64_t j = 0; j < n; j++) y[j] = r[j] + b;             \
+        else                                                             \
+            for (int64_t j = 0; j < n; j++) y[j * step] = r[j] + b;      \
+    }
+DEFINE_PUT(float, put_f)
+DEFINE_PUT(double, put_d)
+
+/* The block's results of channel m of one entry, from positions to their places. */
+static void put_block(const direct *d, const int64_t *from, const int64_t *n,
+                      const char *results, const char *bias, char *plane)
+{
+    const gv_conv_axis *x = d->strip.axis;
+    for (int64_t z = 0; z < n[0]; z++)
+        for (int64_t y = 0; y < n[1]; y++) {
+            int64_t iz = x[0].first + (from[0] + z) * x[0].step;
+            int64_t iy = x[1].first + (from[1] + y) * x[1].step;
+            int64_t ix = x[2].first + from[2] * x[2].step;
+            char *to =
+                plane + (size_t)((iz * x[1].size + iy) * x[2].size + ix) * d->item;
+            const char *r =
+                results + (size_t)((z * x[1].length + y) * x[2].length) * d->item;
+            if (d->item == 4)
+                put_f((const void *)r, n[2], (const void *)bias, x[2].step, (void *)to);
+            else
+                put_d((const void *)r, n[2], (const void *)bias, x[2].step, (void *)to);
+        }
+}
+
+static void result_block(void *ctx, int64_t task, void *memory)
+{
+    const direct *d = ctx;
+    const gv_conv *c = d->c;
+    const gv_conv_strip *s = &d->strip;
+    int64_t from[3], n[3], rows = d->kernels->rows;
+    int64_t m0 = task % d->m_blocks * d->some_m, rest = task / d->m_blocks;
+    int64_t some = gv_conv_least(d->some_m, d->m - m0);
+    int64_t entry = rest / s->blocks; /* batch and group */
+    gv_conv_strip_block(s, rest % s->blocks, from, n);
+    int64_t count = gv_conv_strip_positions(s, n), ldo = gv_conv_up(count, slack);
+    int64_t source = s->axis[0].source * s->axis[1].source * s->axis[2].source;
+    int64_t result = s->axis[0].size * s->axis[1].size * s->axis[2].size;
+    const char *x = d->x + (size_t)(entry * d->k * source) * d->item;
+    char *strip = memory, *out = strip + strip_room(d);
+    memset(strip + (size_t)(d->some_k * s->size) * d->item, 0, slack * d->item);
+    if (s->taps == 0) memset(out, 0, (size_t)(some * ldo) * d->item);
+    for (int64_t k = 0; k < d->k && s->taps > 0; k += d->some_k) {
+        int64_t ks = gv_conv_least(d->some_k, d->k - k);
+        for (int64_t i = 0; i < ks; i++)
+            gv_conv_strip_fill(s, from, d->item,
+                               x + (size_t)((k + i) * source) * d->item,
+                               strip + (size_t)(i * s->size) * d->item);
+        if (ks < d->some_k)
+            memset(strip + (size_t)(ks * s->size) * d->item, 0, slack * d->item);
+        for (int64_t m = 0; m < some; m += rows) {
+            int64_t panels = (d->m + rows - 1) / rows;
+            const char *w = d->packed +
+                (size_t)(entry % c->groups * panels + (m0 + m) / rows) * d->panel +
+                (size_t)(k * s->taps * rows) * d->item;
+            d->kernels->shift((int)gv_conv_least(rows, some - m), count, ks, s->taps,
+                              strip, s->size, s->off, w, k > 0,
+                              out + (size_t)(m * ldo) * d->item, ldo);
+        }
+    }
+    for (int64_t m = 0; m < some; m++) {
+        int64_t channel = entry % c->groups * d->m + m0 + m;
+        put_block(d, from, n, out + (size_t)(m * ldo) * d->item,
+                  d->bias ? d->bias + (size_t)channel * d->item : NULL,
+                  d->y + (size_t)((entry * d->m + m0 + m) * result) * d->item);
+    }
+}
+
+static void gather_phase(direct *d, const int64_t *phase, char *scratch)
+{
+    gv_conv_strip_plan(d->c, d->pass, phase, positions, (int64_t *)(void *)scratch,
+                       &d->strip);
+    plan_channels(d);
+    int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows;
+    d->packed = scratch + plan_room(d->c);
+    d->panel = (size_t)(d->k * d->strip.taps * rows) * d->item;
+    gv_parallel_for(d->c->groups * panels, pack_panel, d);
+    gv_conv_for(d->c->batch * d->c->groups * d->strip.blocks * d->m_blocks,
+                result_block, d, strip_room(d) + result_room(d),
+                d->packed + packed_room(d));
+}
+
+void gv_conv_direct_gather(const gv_conv *c, gv_conv_pass pass, const void *x,
+                           const void *w, const void *bias, void *y, void *scratch)
+{
+    direct d = direct_of(c, pass);
+    int64_t phases[3] = { 1, 1, 1 }, p[3];
+    d.x = x;
+    d.w = w;
+    d.bias = bias;
+    d.y = y;
+    if (pass == GV_CONV_DATA)
+        for (int a = 0; a < 3; a++) phases[a] = gv_conv_least(c->stride[a], c->in[a]);
+    for (p[0] = 0; p[0] < phases[0]; p[0]++)
+        for (p[1] = 0; p[1] < phases[1]; p[1]++)
+            for (p[2] = 0; p[2] < phases[2]; p[2]++) gather_phase(&d, p, scratch);
+}
+
+/* --- weights ------------------------------------------------------------------------------*/
+
+/* m, k: channels of the rows and of the vectors of a product. */
+static void plan_sums(direct *d)
+{
+    int64_t w = GV_CONV_MAX_LANES; /* one plan for every instruction set */
+    int64_t o = d->c->c_out / d->c->groups, i = d->c->c_in / d->c->groups;
+    d->swap = o * gv_conv_up(i, w) < i * gv_conv_up(o, w);
+    d->m = d->swap ? o : i;
+    d->n = d->swap ? i : o;
+    d->some_m = gv_conv_least(block_m, d->m);
+    d->some_n = gv_conv_least(block_n, gv_conv_up(d->n, w));
+    d->m_blocks = (d->m + d->some_m - 1) / d->some_m;
+    d->n_blocks = (d->n + d->some_n - 1) / d->some_n;
+    int64_t blocks = d->c->batch * d->strip.blocks;
+    int64_t size = d->c->groups * d->strip.taps * d->m * gv_conv_up(d->n, d->some_n) *
+        (int64_t)d->item;
+    d->chunks = gv_conv_least(most_chunks, gv_conv_most(1, chunk_bytes / size));
+    d->per = (blocks + d->chunks - 1) / d->chunks;
+    d->chunks = d->per ? (blocks + d->per - 1) / d->per : 0;
+}
+
+/* Elements of the sums of a block of channels, over all taps. */
+static int64_t sums_of_block(const direct *d)
+{
+    return d->strip.taps * d->some_m * d->some_n;
+}
+
+static size_t partial_room(const direct *d)
+{
+    return line_up((size_t)(d->chunks * d->c->groups * d->m_blocks * d->n_blocks *
+                            sums_of_block(d)) *
+                   d->item);
+}
+
+/* Channels in the strips of the source and of the cotangent, and of both turned round. */
+static void sum_channels(const direct *d, int64_t *of_x, int64_t *of_g)
+{
+    int64_t m = gv_conv_up(d->some_m, GV_CONV_MAX_LANES), n = d->some_n;
+    *of_x = d->swap ? n : m;
+    *of_g = d->swap ? m : n;
+}
+
+static size_t sum_room(const direct *d)
+{
+    int64_t x, g;
+    sum_channels(d, &x, &g);
+    int64_t planar = gv_conv_most(x * d->strip.size, g * d->strip.positions);
+    int64_t last = x * d->strip.size + g * d->strip.positions;
+    return line_up((size_t)(planar + last + slack) * d->item);
+}
+
+/* The cotangent at the positions of a block, zero between rows. */
+static void fill_cotangent(const direct *d, const int64_t *from, const int64_t *n,
+                           const char *plane, char *to)
+{
+    const gv_conv_axis *x = d->strip.axis;
+    size_t row = (size_t)n[2] * d->item, pitch = (size_t)x[2].length * d->item;
+    for (int64_t z = 0; z < x[0].length; z++)
+        for (int64_t y = 0; y < x[1].length; y++, to += pitch) {
+            bool inside = z < n[0] && y < n[1];
+            int64_t at =
+                ((from[0] + z) * x[1].size + from[1] + y) * x[2].size + from[2];
+            if (inside) memcpy(to, plane + (size_t)at * d->item, row);
+            memset(to + (inside ? row : 0), 0, pitch - (inside ? row : 0));
+        }
+}
+
+/* Add one block of points to the sums of one block of channels. */
+static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
+                      int64_t xs, int64_t g0, int64_t gs, char *sums, char *memory)
+{
+    const gv_conv_strip *s = &d->strip;
+    const gv_conv_kernels *kernels = d->kernels;
+    int64_t from[3], n[3], xp, gp, lanes = kernels->lanes;
+    int64_t k = d->c->c_in / d->c->groups, o = d->c->c_out / d->c->groups;
+    int64_t source = gv_conv_points(d->c->in), result = gv_conv_points(d->c->out);
+    sum_channels(d, &xp, &gp);
+    int64_t planar_size = gv_conv_most(xp * s->size, gp * s->positions);
+    char *planar = memory, *xl = planar + (size_t)planar_size * d->item;
+    char *gl = xl + (size_t)(xp * s->size) * d->item;
+    xp = gv_conv_up(xs, lanes);
+    gp = gv_conv_up(gs, lanes);
+    gv_conv_strip_block(s, block, from, n);
+    for (int64_t c = 0; c < xs; c++)
+        gv_conv_strip_fill(s, from, d->item,
+                           d->x + (size_t)((entry * k + x0 + c) * source) * d->item,
+                           planar + (size_t)(c * s->size) * d->item);
+    kernels->to_last(xs, s->size, planar, s->size, xl, xp);
+    for (int64_t c = 0; c < gs; c++)
+        fill_cotangent(d, from, n,
+                       d->g + (size_t)((entry * o + g0 + c) * result) * d->item,
+                       planar + (size_t)(c * s->positions) * d->item);
+    kernels->to_last(gs, s->positions, planar, s->positions, gl, gp);
+    int64_t count = gv_conv_strip_positions(s, n);
+    for (int64_t t = 0; t < s->taps; t++) {
+        const char *at = xl + (size_t)(s->off[t] * xp) * d->item;
+        char *to = sums + (size_t)(t * d->some_m * d->some_n) * d->item;
+        if (d->swap)
+            kernels->product(gs, xp / lanes, count, gl, 1, gp, at, xp, 2 * lanes, true,
+                             to, d->some_n);
+        else
+            kernels->product(xs, gp / lanes, count, at, 1, xp, gl, gp, 2 * lanes, true,
+                             to, d->some_n);
+    }
+}
+
+static void sum_chunk(void *ctx, int64_t task, void *memory)
+{
+    const direct *d = ctx;
+    int64_t groups = d->c->groups, blocks = d->strip.blocks;
+    int64_t nb = task % d->n_blocks, mb = task / d->n_blocks % d->m_blocks;
+    int64_t group = task / (d->n_blocks * d->m_blocks) % groups;
+    int64_t chunk = task / (d->n_blocks * d->m_blocks * groups);
+    int64_t m0 = mb * d->some_m, ms = gv_conv_least(d->some_m, d->m - m0);
+    int64_t n0 = nb * d->some_n, ns = gv_conv_least(d->some_n, d->n - n0);
+    size_t bytes = (size_t)sums_of_block(d) * d->item;
+    char *sums = d->partial + (size_t)task * bytes;
+    memset(sums, 0, bytes);
+    int64_t end = gv_conv_least((chunk + 1) * d->per, d->c->batch * blocks);
+    for (int64_t i = chunk * d->per; i < end; i++)
+        sum_block(d, i / blocks * groups + group, i % blocks, d->swap ? n0 : m0,
+                  d->swap ? ns : ms, d->swap ? m0 : n0, d->swap ? ms : ns, sums,
+                  memory);
+}
+
+/* Add the chunks of the weights of one output channel, in order. */
+static void add_chunks(void *ctx, int64_t channel)
+{
+    const direct *d = ctx;
+    int64_t o = d->c->c_out / d->c->groups, k = d->c->c_in / d->c->groups;
+    int64_t group = channel / o, taps = d->strip.taps;
+    int64_t bm = d->some_m, bn = d->some_n;
+    int64_t step = d->c->groups * d->m_blocks * d->n_blocks * sums_of_block(d);
+    for (int64_t i = 0; i < k; i++) {
+        int64_t m = d->swap ? channel % o : i, n = d->swap ? i : channel % o;
+        int64_t block = (group * d->m_blocks + m / bm) * d->n_blocks + n / bn;
+        for (int64_t t = 0; t < taps; t++) {
+            int64_t at = block * sums_of_block(d) + (t * bm + m % bm) * bn + n % bn;
+            int64_t to = (channel * k + i) * taps + t;
+            double sum = 0;
+            for (int64_t q = 0; q < d->chunks; q++, at += step)
+                sum += d->item == 4 ? (double)((const float *)(void *)d->partial)[at]
+                                    : ((const double *)(void *)d->partial)[at];
+            if (d->item == 4)
+                ((float *)(void *)d->y)[to] = (float)sum;
+            else
+                ((double *)(void *)d->y)[to] = sum;
+        }
+    }
+}
+
+void gv_conv_direct_weight(const gv_conv *c, const void *x, const void *g, void *gw,
+                           void *scratch)
+{
+    direct d = direct_of(c, GV_CONV_WEIGHT);
+    gv_conv_strip_plan(c, GV_CONV_WEIGHT, NULL, sum_positions, scratch, &d.strip);
+    plan_sums(&d);
+    d.x = x;
+    d.g = g;
+    d.y = gw;
+    d.partial = (char *)scratch + plan_room(c);
+    gv_conv_for(d.chunks * c->groups * d.m_blocks * d.n_blocks, sum_chunk, &d,
+                sum_room(&d), d.partial + partial_room(&d));
+    gv_parallel_for(c->c_out, add_chunks, &d);
+}
+
+/* --- working memory ---------------------------------------------------------------------*/
+
+static size_t gather_room(const direct *d)
+{
+    size_t each = strip_room(d) + result_room(d);
+    int64_t tasks = d->c->batch * d->c->groups * d->strip.blocks * d->m_blocks;
+    return plan_room(d->c) + packed_room(d) + (size_t)gv_conv_workers(tasks) * each;
+}
+
+gv_status gv_conv_direct_scratch(const gv_conv *c, gv_conv_pass pass, size_t *bytes)
+{
+    direct d = direct_of(c, pass);
+    int64_t phases[3] = { 1, 1, 1 }, p[3], *room = gv_alloc(plan_room(c));
+    if (room == NULL) return GV_ERR_MEMORY;
+    *bytes = 0;
+    if (pass == GV_CONV_WEIGHT) {
+        gv_conv_strip_plan(c, pass, NULL, sum_positions, room, &d.strip);
+        plan_sums(&d);
+        int64_t tasks = d.chunks * c->groups * d.m_blocks * d.n_blocks;
+        *bytes = plan_room(c) + partial_room(&d) +
+            (size_t)gv_conv_workers(tasks) * sum_room(&d);
+    } else {
+        if (pass == GV_CONV_DATA)
+            for (int a = 0; a < 3; a++)
+                phases[a] = gv_conv_least(c->stride[a], c->in[a]);
+        for (p[0] = 0; p[0] < phases[0]; p[0]++)
+            for (p[1] = 0; p[1] < phases[1]; p[1]++)
+                for (p[2] = 0; p[2] < phases[2]; p[2]++) {
+                    gv_conv_strip_plan(c, pass, p, positions, room, &d.strip);
+                    plan_channels(&d);
+                    size_t need = gather_room(&d);
+                    if (need > *bytes) *bytes = need;
+                }
+    }
+    gv_free(room);
+    return GV_OK;
+}
