@@ -16,6 +16,7 @@ from . import (
     reference_fixed,
     reference_gp,
     reference_nn,
+    reference_ode,
     reference_optim,
     reference_pm,
     reference_pm_read,
@@ -421,6 +422,7 @@ reference_pm_read.register(REFERENCE)
 reference_dense.register(REFERENCE)
 reference_gp.register(REFERENCE)
 reference_nn.register(REFERENCE)
+reference_ode.register(REFERENCE)
 reference_optim.register(REFERENCE)
 reference_random.register(REFERENCE)
 reference_sn.register(REFERENCE)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..graph import emit
 from ._base import Optimizer
 from ._schedules import fraction, positive
 
@@ -10,6 +11,10 @@ __all__ = ["adam", "adamw", "radam", "sgd"]
 
 def _cast(x, like):
     return x.astype(like.dtype) if hasattr(x, "astype") else x
+
+
+def _double(x):
+    return x.astype("float64") if hasattr(x, "astype") else np.float64(x)
 
 
 class _Sgd(Optimizer):
@@ -66,19 +71,30 @@ class _Adam(Optimizer):
 
     def rule(self, rate, step, factor):
         size, root, eps = self.scalars(rate, step)
-        keep = 1.0 - rate * self.weight_decay if self.decoupled else None
+        coupled = decoupled = 0.0
+        if self.decoupled:
+            decoupled = self.weight_decay
+        else:
+            coupled = self.weight_decay
+        keep = 1.0 - rate * decoupled if decoupled else 1.0
+        factor = 1.0 if factor is None else factor
+        scalars = [_double(x) for x in (size, root, eps, keep, factor)]
 
         def one(p, g, m, v):
-            if factor is not None:
-                g = g * _cast(factor, p)
-            if self.weight_decay and not self.decoupled:
-                g = g + self.weight_decay * p
-            m = self.b1 * m + (1.0 - self.b1) * g
-            v = self.b2 * v + (1.0 - self.b2) * (g * g)
-            move = m / (np.sqrt(v) * _cast(root, p) + _cast(eps, p))
-            if keep is not None and self.weight_decay:
-                p = p * _cast(keep, p)
-            return p - _cast(size, p) * move, m, v
+            if g.dtype != p.dtype:
+                raise TypeError(
+                    f"{self.who}: a gradient has dtype {g.dtype}, its parameter"
+                    f" {p.dtype}"
+                )
+            flat = [x.reshape(-1) for x in (p, m, v, g)]
+            new = emit(
+                "adam_update",
+                (*flat, *scalars),
+                b1=float(self.b1),
+                b2=float(self.b2),
+                decay=float(coupled),
+            )
+            return tuple(x.reshape(p.shape) for x in new)
 
         return one
 

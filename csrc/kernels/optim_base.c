@@ -1,0 +1,3 @@
+/* Optimiser updates for any processor. */
+#define GV_ADAM(type) gv_adam_##type##_base
+#include "kernels/optim.inc"
