@@ -14,6 +14,10 @@ _LAZY = {
     "Context": "_base",
     "Linear": "dense",
     "linear": "dense",
+    "Grouped": "grouped",
+    "GroupedLinear": "grouped",
+    "grouped_linear": "grouped",
+    "ResNet": "resnet",
     "Sequential": "sequential",
     "MLP": "sequential",
     "Activation": "activations",
@@ -22,8 +26,18 @@ _LAZY = {
     "GroupNorm": "norm",
     "InstanceNorm": "norm",
     "LayerNorm": "norm",
+    "Dropout": "dropout",
+    "Embedding": "embedding",
+    "Conv1d": "conv",
+    "Conv2d": "conv",
+    "Conv3d": "conv",
+    "ConvTranspose1d": "conv",
+    "ConvTranspose2d": "conv",
+    "ConvTranspose3d": "conv",
+    "convolution": "conv",
+    "transposed_convolution": "conv",
 }
-_MODULES = ("initialisers",)
+_MODULES = ("initialisers", "losses")
 
 __all__ = [*_LAZY, *_MODULES]
 

@@ -13,7 +13,7 @@ from .dense import whole
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm"]
 
 
-def _number(value, name, who, low, high=math.inf):
+def number(value, name, who, low, high=math.inf):
     """value as a float in [low, high]; ValueError that names it."""
     value = float(value)
     if not low <= value <= high:
@@ -112,8 +112,8 @@ class BatchNorm(_Norm):
 
     def __init__(self, c, eps=1e-5, momentum=0.1, affine=True):
         self.c = whole(c, "c", "BatchNorm")
-        self.eps = _number(eps, "eps", "BatchNorm", 0)
-        self.momentum = _number(momentum, "momentum", "BatchNorm", 0, 1)
+        self.eps = number(eps, "eps", "BatchNorm", 0)
+        self.momentum = number(momentum, "momentum", "BatchNorm", 0, 1)
         self.affine = bool(affine)
 
     def _state(self, dtype):
@@ -213,7 +213,7 @@ class LayerNorm(_Grouped):
         shape = c if isinstance(c, tuple) else (c,)
         shape = tuple(whole(n, "c", "LayerNorm") for n in shape)
         self.c = shape if isinstance(c, tuple) else shape[0]
-        self.eps = _number(eps, "eps", "LayerNorm", 0)
+        self.eps = number(eps, "eps", "LayerNorm", 0)
         self.affine = bool(affine)
 
     def _shape(self):
@@ -270,7 +270,7 @@ class GroupNorm(_Grouped):
                 f"GroupNorm: groups must divide the channels; {self.groups} does not"
                 f" divide {self.c}"
             )
-        self.eps = _number(eps, "eps", "GroupNorm", 0)
+        self.eps = number(eps, "eps", "GroupNorm", 0)
         self.affine = bool(affine)
 
     def _forward(self, params, x, context, act="none"):
@@ -310,7 +310,7 @@ class InstanceNorm(_Grouped):
 
     def __init__(self, c, eps=1e-5, affine=True):
         self.c = whole(c, "c", "InstanceNorm")
-        self.eps = _number(eps, "eps", "InstanceNorm", 0)
+        self.eps = number(eps, "eps", "InstanceNorm", 0)
         self.affine = bool(affine)
 
     def _forward(self, params, x, context, act="none"):
