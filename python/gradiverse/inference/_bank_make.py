@@ -1,0 +1,56 @@
+"""Making a bank's file, and its prior against that of the user."""
+
+import json
+import os
+from importlib.metadata import version
+
+import h5py
+import numpy as np
+
+from . import _bank_file, _bank_writer, _parallel
+from ._bank_file import Column, Layout
+from ._bank_writer import FAILED, FREE, RESERVED, VALID
+from ._claims import writing
+from .prior import Prior
+
+STATUS = {"free": FREE, "reserved": RESERVED, "valid": VALID, "failed": FAILED}
+
+
+def make(path, prior, attributes=None):
+    """Make an empty bank, unless another writer is faster."""
+    status = h5py.enum_dtype(STATUS, basetype="i1")
+    text = h5py.string_dtype("utf-8", _parallel.LONGEST_MESSAGE)
+    layout = Layout()
+    layout.attributes = {
+        **(attributes or {}),
+        "format": _bank_file.FORMAT,
+        "format_version": _bank_file.FORMAT_VERSION,
+        "version": version("gradiverse"),
+        "prior": json.dumps(prior.describe()),
+        "parameters": np.array(prior.names, dtype=object),
+    }
+    layout.columns = {
+        "theta": Column(np.float64, (prior.d,)),
+        "status": Column(status, ()),
+        "message": Column(np.uint16, ()),
+        "call": Column(np.uint16, ()),
+    }
+    layout.tables["failures/text"] = Column(text, ())
+    layout.table_rows["failures/text"] = _bank_writer.TEXTS
+    with writing(path) as claims, claims.mutex():
+        if not os.path.exists(path):
+            _bank_file.create(path, layout)
+
+
+def agreed(path, stored, prior):
+    """The prior of a bank, and of the user if both are given."""
+    stored = json.loads(str(stored))
+    if prior is None:
+        return Prior.restore(stored)
+    if stored != json.loads(json.dumps(prior.describe())):
+        raise ValueError(
+            f"{path} was made with another prior, of {', '.join(stored['names'])}: "
+            f"{json.dumps(stored['distributions'])[:300]}; open it with that one (or "
+            "none), and give boxes of it to simulate(prior=)"
+        )
+    return prior

@@ -1,0 +1,404 @@
+"""Banks of simulations: one HDF5 file, many writers, safe against kills."""
+
+import json
+import os
+from importlib.metadata import version
+
+import numpy as np
+
+from . import _bank_writer, _parallel
+from ._bank_file import BankFile
+from ._bank_make import STATUS, agreed, make
+from ._bank_rows import Rows, row_bytes, take
+from ._bank_writer import FAILED, VALID, Writer
+from .prior import Prior
+from .simulator import Simulator
+
+
+class Bank:
+    """Simulations on disk.
+
+    Parameters
+    ----------
+    path : path
+        HDF5 file; made if it does not exist.
+    prior : Prior, optional
+        Needed to make a bank; else that of the file, with which it must agree.
+    simulator : callable, optional
+        ``simulator(theta (n, d), rng)`` -> array (n, ...) or dict of such arrays, of
+        any float, integer or boolean type; or a `Simulator`. Needed to simulate.
+    units : dict, optional
+        Unit of each array of the simulator ("x" if there is only one), kept with it.
+
+    Attributes
+    ----------
+    theta : (rows, d) float64, sliced like an array
+        Parameters of the finished rows, valid or failed, in order.
+    x : (rows, ...), or a dict of such
+        What the simulator gave; NaN where a failed row has nothing (the extreme value
+        of an integer type).
+    status : (rows,) int8
+        2 valid, 3 failed. (Rows of the file may also be 0 free or 1 reserved by a
+        writer at work; `count` tells how many.)
+    prior : Prior
+    path : str
+
+    Notes
+    -----
+    ``len(bank)`` is the number of finished rows. A row fails if the simulator raises an
+    exception for it or gives NaN or infinity; its theta and a message are kept.
+
+    A killed writer loses only the batches it was at; the file stays a complete HDF5
+    file at any moment. Writers need a file system with POSIX locks, and leave an empty
+    file ``path + ".lock"`` beside the bank while they work.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> prior = Prior(a=(0.0, 1.0), b=(-1.0, 1.0))
+    >>> def simulator(theta, rng):
+    ...     return theta + 0.1 * rng.normal(size=theta.shape)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> bank = Bank(pathlib.Path(folder.name) / "bank.h5", prior, simulator)
+    >>> bank.simulate(2000, rng=0, batch_size=500)
+    >>> len(bank), bank.theta[:3].shape, bank.x[-5:].shape
+    (2000, (3, 2), (5, 2))
+    >>> bank.close(); folder.cleanup()
+    """
+
+    def __init__(self, path, prior=None, simulator=None, units=None):
+        self._file = None
+        self.path = os.fspath(path)
+        if prior is not None and not isinstance(prior, Prior):
+            raise TypeError(f"prior must be a Prior, got {type(prior).__name__}")
+        if simulator is not None and not callable(simulator):
+            raise TypeError(
+                f"simulator must be a function, got {type(simulator).__name__}"
+            )
+        if not os.path.exists(self.path):
+            if prior is None:
+                raise FileNotFoundError(
+                    f"there is no bank at {self.path}; give a prior to make one"
+                )
+            make(self.path, prior)
+        self._file = BankFile(self.path)
+        self.prior = agreed(self.path, self._file.layout.attributes["prior"], prior)
+        self.simulator = simulator
+        own = simulator.units if isinstance(simulator, Simulator) else {}
+        self.units = {**own, **(units or {})}
+        if isinstance(simulator, Simulator):
+            _check_parameters(simulator, self.prior)
+
+    def __len__(self):
+        return int((self._array("status") >= VALID).sum())
+
+    def _array(self, name):
+        self._file.refresh()
+        return self._file.array(name)
+
+    def _finished(self):
+        """Finished rows: their number if they are the first ones, else indices."""
+        done = self._array("status") >= VALID
+        n = int(done.sum())
+        return n if done[:n].all() else np.flatnonzero(done)
+
+    @property
+    def theta(self):
+        return Rows(self, "theta")
+
+    @property
+    def status(self):
+        return Rows(self, "status")
+
+    @property
+    def x(self):
+        self._file.refresh()
+        names = list(_bank_writer.data_columns(self._file.layout))
+        if not names:
+            raise ValueError(f"{self.path} holds no simulations yet: call simulate")
+        if names == ["x"]:
+            return Rows(self, "x")
+        return {name.partition("/")[2]: Rows(self, name) for name in names}
+
+    @property
+    def count(self):
+        """Number of rows of the file by status (dict)."""
+        found = np.bincount(self._array("status"), minlength=4)
+        return {name: int(found[code]) for name, code in STATUS.items()}
+
+    def arrays(self):
+        """All rows of the file as read-only arrays that live in it, without a copy.
+
+        Returns
+        -------
+        dict
+            theta (rows, d) and x, an array or a dict of arrays. Only `rows` of them are
+            meaningful.
+        """
+        self._file.refresh()
+        names = list(_bank_writer.data_columns(self._file.layout))
+        if not names:
+            raise ValueError(f"{self.path} holds no simulations yet: call simulate")
+        x = {name.partition("/")[2]: self._file.array(name) for name in names}
+        return {"theta": self._file.array("theta"), "x": x.get("", x)}
+
+    def rows(self, valid=True):
+        """Indices (int64) into `arrays` of the valid rows, or of all finished ones."""
+        status = self._array("status")
+        return np.flatnonzero(status == VALID if valid else status >= VALID)
+
+    def blocks(self, size=4096, rng=None, valid=True):
+        """Go through the bank in blocks of neighbouring rows.
+
+        Parameters
+        ----------
+        size : int
+            Rows of a block.
+        rng : seed, SeedSequence or Generator, optional
+            Random order of the blocks; without, from the first to the last.
+        valid : bool
+            Only valid rows, or all finished ones.
+
+        Yields
+        ------
+        rows : int64 indices
+        values : dict
+            As `arrays`, of these rows: read-only views where a block is complete, else
+            copies.
+        """
+        arrays, status = self.arrays(), self._array("status")
+        starts = np.arange(0, len(status), size)
+        if rng is not None:
+            np.random.default_rng(rng).shuffle(starts)
+        for start in starts.tolist():
+            part = status[start : start + size]
+            good = part == VALID if valid else part >= VALID
+            rows = start + np.flatnonzero(good)
+            if len(rows):
+                whole = slice(start, start + len(part)) if good.all() else rows
+                yield rows, take(arrays, whole)
+
+    def failures(self):
+        """Table of the failed rows: row, message and the parameters (DataFrame)."""
+        import pandas as pd
+
+        rows = np.flatnonzero(self._array("status") == FAILED)
+        known = ["", *_bank_writer.texts(self._file)]
+        lost = "(more kinds of messages than a bank keeps)"
+        codes = self._file.array("message")[rows]
+        texts = [known[c] if c < len(known) else lost for c in codes.tolist()]
+        theta = self._file.array("theta")[rows]
+        named = {name: theta[:, i] for i, name in enumerate(self.prior.names)}
+        return pd.DataFrame({"row": rows, "message": texts, **named})
+
+    def calls(self):
+        """Table of the calls that filled the bank: seed, batch size, box, version."""
+        import pandas as pd
+
+        self._file.refresh()
+        texts = self._file.layout.attributes.get("calls", [])
+        return pd.DataFrame([json.loads(str(t)) for t in texts])
+
+    def simulate(
+        self,
+        n,
+        rng=0,
+        executor=None,
+        batch_size=1000,
+        progress=False,
+        prior=None,
+        sync=False,
+    ):
+        """Simulate until the first n rows of the bank are finished.
+
+        Parameters
+        ----------
+        n : int
+            Rows that the bank shall hold, those it holds already included.
+        rng : seed, SeedSequence or Generator
+            A batch depends on it and on the batch's first row only: executor and number
+            of workers do not matter.
+        executor : optional
+            Anything with ``submit``: a concurrent.futures pool, a dask Client,
+            mpi4py.futures. With processes the simulator must be picklable.
+        batch_size : int
+            Rows simulated by one call of the simulator, and lost by a kill.
+        progress : bool or callable
+            ``progress(done, n)`` after each batch; True writes a line to stderr.
+        prior : Prior, optional
+            Draw from this box of the bank's prior instead.
+        sync : bool
+            Force each batch to the disk before it is published; protects against power
+            failures too, not only against kills.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the simulator's result does not fit the bank.
+        RuntimeError
+            If no simulation of the call works, or the executor loses a batch.
+        OSError
+            If the disk is full or the bank may not be written to.
+        """
+        if self.simulator is None:
+            raise ValueError("give the bank a simulator: Bank(path, prior, simulator)")
+        n, batch_size = _positive(n, "n", 0), _positive(batch_size, "batch_size", 1)
+        prior = self.prior if prior is None else prior
+        if not isinstance(prior, Prior) or prior.names != self.prior.names:
+            raise ValueError(
+                f"prior must be a Prior of {', '.join(self.prior.names)}, such as "
+                "bank.prior.truncate(bounds)"
+            )
+        seed = _parallel.entropy(rng)
+        flight = _parallel.Here() if executor is None else _parallel.Flight(executor)
+        call = {
+            "seed": repr(seed[0]) + (repr(seed[1]) if seed[1] else ""),
+            "batch_size": batch_size,
+            "bounds": prior.bounds.tolist() if prior.truncated else None,
+            "simulator": _name(self.simulator),
+            "version": version("gradiverse"),
+        }
+        if progress is True:
+            progress = _line
+        with Writer(self._file) as writer:
+            number = writer.prepare(n, call)
+            _bank_writer.fill(
+                writer,
+                n,
+                prior,
+                self.simulator,
+                seed,
+                batch_size,
+                flight,
+                number,
+                self.units,
+                sync,
+                progress or None,
+            )
+
+    def append(self, theta, x):
+        """Add simulations made elsewhere; rows with NaN or infinity count as failed.
+
+        Parameters
+        ----------
+        theta : (n, d) array
+            Draws of the bank's prior (or of boxes of it), in the order of its names.
+        x : (n, ...) array or dict of such
+        """
+        theta = np.array(theta, dtype=float, ndmin=2)
+        if theta.ndim != 2 or theta.shape[1] != self.prior.d:
+            raise ValueError(
+                f"theta must have shape (n, {self.prior.d}), got {theta.shape}"
+            )
+        outside = np.flatnonzero(~self.prior.contains(theta))
+        if len(outside):
+            raise ValueError(
+                f"{len(outside)} rows of theta lie outside the prior {self.prior}, the "
+                f"first is row {outside[0]}: {theta[outside[0]]}"
+            )
+        arrays = _parallel.arrays_of(x, len(theta))
+        if not len(theta):
+            return
+        bad = np.flatnonzero(~_parallel.finite(arrays, len(theta)))
+        messages = {int(i): "not finite" for i in bad}
+        call = {
+            "seed": "none",
+            "simulator": "Bank.append",
+            "version": version("gradiverse"),
+        }
+        with Writer(self._file) as writer:
+            number = writer.prepare(0, call)
+            writer.define(arrays, self.units)
+            start, stop = writer.extend(len(theta))
+            result = _parallel.Result(theta, arrays, messages, 0)
+            writer.store(start, stop, result, number, self.units)
+
+    def export(self, path, valid=True):
+        """Write the valid (or all finished) rows to a new bank, in one piece.
+
+        Returns the new `Bank`. Calls and failure messages are not taken over; failed
+        rows stay failed.
+        """
+        if os.path.exists(path):
+            raise ValueError(f"{path} exists; export writes new files only")
+        attributes = dict(self._file.layout.attributes)
+        attributes.pop("calls", None)
+        rows, arrays = self.rows(valid), self.arrays()
+        units = {
+            k.partition("/")[2] or "x": c.attributes.get("units", "")
+            for k, c in _bank_writer.data_columns(self._file.layout).items()
+        }
+        make(os.fspath(path), self.prior, attributes)
+        other = Bank(path, self.prior, self.simulator, units)
+        step = max(1, (1 << 24) // row_bytes(arrays))
+        status = self._array("status")
+        call = {
+            "seed": "none",
+            "simulator": f"exported from {os.path.basename(self.path)}",
+            "version": version("gradiverse"),
+        }
+        with Writer(other._file) as writer:
+            number = writer.prepare(len(rows), call)
+            while span := writer.claim(len(rows), step):
+                part = rows[slice(*span)]
+                values = take(arrays, part)
+                failed = np.flatnonzero(status[part] == FAILED)
+                messages = {int(k): "failed in the other bank" for k in failed}
+                x = _parallel.arrays_of(values["x"], len(part))
+                result = _parallel.Result(values["theta"], x, messages, 0)
+                writer.store(*span, result, number, other.units)
+        return other
+
+    def close(self):
+        """Close the file; arrays taken from it stay usable."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def __del__(self):
+        self.close()
+
+    def __reduce__(self):
+        return Bank, (self.path, self.prior, self.simulator, self.units)
+
+    def __repr__(self):
+        kinds = ", ".join(f"{n} {k}" for k, n in self.count.items() if n) or "empty"
+        return f"Bank({self.path!r}: {kinds}; {', '.join(self.prior.names)})"
+
+
+def _check_parameters(simulator, prior):
+    if simulator.parameters and simulator.parameters != prior.names:
+        raise ValueError(
+            f"the simulator's parameters are {', '.join(simulator.parameters)}, those "
+            f"of the prior {', '.join(prior.names)}; give both the same in one order"
+        )
+
+
+def _positive(value, what, least):
+    import operator
+
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{what} must be at least {least}, got {number}")
+    return number
+
+
+def _name(function):
+    """Name of a simulator, for the record."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _line(done, n):
+    import sys
+
+    end = "\n" if done == n else ""
+    print(f"\r{done} of {n} simulations", end=end, file=sys.stderr, flush=True)
