@@ -208,6 +208,24 @@ static gv_status linear_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in
     return GV_OK;
 }
 
+/* Lanes that share x are columns of one product, cut apart behind it. */
+static gv_val shared_x(gv_graph *g, const gv_node *node, int64_t n, const gv_val *in,
+                       const bool *batched)
+{
+    const gv_type *w = gv_in_type(g, node, 1);
+    int64_t out = w->shape.dim[0], k = w->shape.dim[1], m = node->type[0].shape.dim[0];
+    gv_shape weights = { 2, { n * out, k } }, biases = { 1, { n * out } };
+    gv_shape apart = { 3, { m, n, out } };
+    int64_t perm[4] = { 3, 1, 0, 2 };
+    gv_val v[3] = { in[0], gv_emit_reshape(g, in[1], &weights) };
+    if (node->nin == 3) {
+        gv_val b = batched[2] ? in[2] : gv_emit_lead(g, in[2], n);
+        v[2] = gv_emit_reshape(g, b, &biases);
+    }
+    gv_val y = gv_emit_reshape(g, gv_emit_like(g, node, v), &apart);
+    return gv_emit(g, &gv_op_transpose, 1, &y, 4, perm);
+}
+
 /* Lanes that share weight and bias are rows of one product. */
 static gv_status linear_batch(gv_graph *g, const gv_node *node, int64_t n,
                               const gv_val *in, const bool *batched, gv_val *out)
@@ -224,6 +242,10 @@ static gv_status linear_batch(gv_graph *g, const gv_node *node, int64_t n,
         v[0] = gv_emit_reshape(g, in[0], &rows);
         for (int i = 1; i < node->nin; i++) v[i] = in[i];
         out[0] = gv_emit_reshape(g, gv_emit_like(g, node, v), &full);
+        return GV_OK;
+    }
+    if (!batched[0] && batched[1] && x->shape.ndim == 2) {
+        out[0] = shared_x(g, node, n, in, batched);
         return GV_OK;
     }
     for (int i = 0; i < node->nin; i++)

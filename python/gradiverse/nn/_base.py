@@ -8,7 +8,9 @@ from .. import random
 from ..graph import Var
 from ..tree import map_leaves
 
-__all__ = ["Context", "Layer", "float_input", "generator", "parameter", "shape_of"]
+__all__ = [
+    "Context", "Keys", "Layer", "float_input", "generator", "parameter", "shape_of",
+]  # fmt: skip
 
 _FLOATS = ("float32", "float64")
 
@@ -117,7 +119,7 @@ def _matched_floats(params, x):
     return map_leaves(one, x) if isinstance(x, (dict, tuple)) else one(x)
 
 
-class _Keys:
+class Keys:
     """Keys of one application: the n-th is a function of the first key and of n."""
 
     def __init__(self, rng):
@@ -153,8 +155,13 @@ class Context:
         self._new = None
         self._children = {}
 
+    @property
+    def random(self):
+        """Are there random numbers: was `apply` given a key?"""
+        return self._keys.rng is not None
+
     def key(self):
-        """A key of its own for each call."""
+        """A key of its own for each call; ValueError where there are none."""
         return self._keys.next()
 
     def update(self, values):
@@ -275,7 +282,7 @@ class Layer:
                 f"{type(self).__name__}.apply: state must be a dict as .init_state()"
                 f" returns it, not {type(state).__name__}"
             )
-        context = Context(bool(train), _Keys(rng), state)
+        context = Context(bool(train), Keys(rng), state)
         y = self._forward(params, _matched_floats(params, x), context)
         return y if state is None else (y, context.new_state())
 
@@ -295,9 +302,10 @@ class Layer:
     def _forward(self, params, x, context):
         raise NotImplementedError(f"{type(self).__name__} has no _forward")
 
-    def _run(self, name, layer, params, x, context):
-        """Apply a child under its name."""
-        return layer._forward(params.get(name, {}), x, context.child(name))
+    def _run(self, name, layer, params, x, context, act="none"):
+        """Apply a child under its name; act="relu": to its output, if it fuses that."""
+        more = {} if act == "none" else {"act": act}
+        return layer._forward(params.get(name, {}), x, context.child(name), **more)
 
     def __repr__(self):
         words = []

@@ -90,6 +90,9 @@ class Linear(Layer):
     (5, 2)
     """
 
+    #: `_forward` takes act="relu" and does the rectifier in the same pass
+    fuses_relu = True
+
     def __init__(self, n_in, n_out, bias=True, init_weight="torch", init_bias="torch"):
         self.n_in = whole(n_in, "n_in", "Linear")
         self.n_out = whole(n_out, "n_out", "Linear")

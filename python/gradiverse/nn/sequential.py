@@ -42,8 +42,7 @@ class Sequential(Layer):
         while i < n:
             layer, name = self.layers[i], str(i)
             if _fusible(layer, self.layers[i + 1] if i + 1 < n else None):
-                inner = context.child(name)
-                x = layer._forward(params.get(name, {}), x, inner, act="relu")
+                x = self._run(name, layer, params, x, context, act="relu")
                 i += 2
             else:
                 x = self._run(name, layer, params, x, context)
@@ -52,8 +51,9 @@ class Sequential(Layer):
 
 
 def _fusible(layer, after):
-    """Is this a linear layer followed by the rectifier?"""
-    return type(layer) is Linear and type(after) is Activation and after.name == "relu"
+    """Does the layer take in the rectifier that follows it?"""
+    relu = type(after) is Activation and after.name == "relu"
+    return relu and getattr(layer, "fuses_relu", False)
 
 
 class MLP(Sequential):
