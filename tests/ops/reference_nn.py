@@ -86,8 +86,85 @@ def group_norm_bwd(x, mean, var, weight, bias, g, eps, relu, groups):
     return _norm_bwd(x, mean, var, weight, bias, g, eps, relu, groups)
 
 
+# --- pooling --------------------------------------------------------------------
+
+
+def _windows(shape, kernel, stride, padding):
+    """Output index and list of places of every window, as tuples."""
+    counts = [
+        (n + 2 * p - k) // s + 1
+        for n, k, s, p in zip(shape, kernel, stride, padding, strict=True)
+    ]
+    for o in np.ndindex(*counts):
+        first = [a * s - p for a, s, p in zip(o, stride, padding, strict=True)]
+        places = []
+        for k in np.ndindex(*kernel):
+            at = tuple(a + b for a, b in zip(first, k, strict=True))
+            if all(0 <= a < n for a, n in zip(at, shape, strict=True)):
+                places.append(at)
+        yield o, places, counts
+
+
+def _pool(kind, a, b, kernel, stride, padding, size=None):
+    n = len(kernel)
+    shape = tuple(size or a.shape[-n:])
+    found = list(_windows(shape, kernel, stride, padding))
+    wide = kind in ("back", "spread")
+    lead = a.shape[:-n]
+    out = np.zeros((*lead, *(shape if wide else found[0][2])))
+    for at in np.ndindex(*lead):
+        for o, places, _ in found:
+            if kind in ("sum", "spread"):
+                for p in places:
+                    if wide:
+                        out[at + p] += a[at + o]
+                    else:
+                        out[at + o] += a[at + p]
+                continue
+            best = places[int(np.argmax([a[at + p] for p in places]))]
+            if wide:
+                out[at + best] += b[at + o]
+            else:
+                out[at + o] = b[at + best]
+    return out.astype(a.dtype)
+
+
+def pool_max(x, **window):
+    """Maximum of every window."""
+    return _pool("pick", x, x, **window)
+
+
+def pool_max_pick(x, h, **window):
+    """h at the maximum."""
+    return _pool("pick", x, h, **window)
+
+
+def pool_max_back(x, g, **window):
+    """g to the maximum."""
+    return _pool("back", x, g, **window)
+
+
+def pool_sum(x, **window):
+    """Sum of every window."""
+    return _pool("sum", x, None, **window)
+
+
+def pool_spread(g, **window):
+    """Sum over the windows of a place."""
+    return _pool("spread", g, None, **window)
+
+
+def resample(x, n, size, corners, adjoint):
+    """np.interp of the unit vectors, as a matrix."""
+    j = np.arange(size)
+    at = j * (n - 1) / max(size - 1, 1) if corners else (j + 0.5) * n / size - 0.5
+    w = np.stack([np.interp(at, np.arange(n), e) for e in np.eye(n)], 1)
+    return ((w.T if adjoint else w) @ x.astype(float)).astype(x.dtype)
+
+
 FUNCTIONS = [
-    gate, relu, batch_norm, batch_norm_bwd, group_norm, group_norm_bwd,
+    gate, relu, batch_norm, batch_norm_bwd, group_norm, group_norm_bwd, pool_max,
+    pool_max_pick, pool_max_back, pool_sum, pool_spread, resample,
 ]  # fmt: skip
 
 

@@ -1,0 +1,3 @@
+/* Pooling for any processor. */
+#define POOL_TABLE gv_pool_base
+#include "kernels/pool.inc"
