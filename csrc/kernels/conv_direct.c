@@ -21,6 +21,12 @@ enum {
     slack = GV_CONV_MAX_WIDE * GV_CONV_MAX_LANES /* read and written past the end */
 };
 
+/* From channel to channel of results: tiles of any width may write past the last one. */
+static int64_t pitch_of(int64_t count)
+{
+    return gv_conv_up(count, GV_CONV_MAX_LANES) + slack;
+}
+
 static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 typedef struct direct {
@@ -77,7 +83,7 @@ static size_t strip_room(const direct *d)
 static size_t result_room(const direct *d)
 {
     int64_t m = gv_conv_least(d->some_m, d->m);
-    return line_up((size_t)(m * gv_conv_up(d->strip.positions, slack)) * d->item);
+    return line_up((size_t)(m * pitch_of(d->strip.positions)) * d->item);
 }
 
 static size_t packed_room(const direct *d)
@@ -163,7 +169,7 @@ static void result_block(void *ctx, int64_t task, void *memory)
     int64_t some = gv_conv_least(d->some_m, d->m - m0);
     int64_t entry = rest / s->blocks; /* batch and group */
     gv_conv_strip_block(s, rest % s->blocks, from, n);
-    int64_t count = gv_conv_strip_positions(s, n), ldo = gv_conv_up(count, slack);
+    int64_t count = gv_conv_strip_positions(s, n), ldo = pitch_of(count);
     int64_t source = s->axis[0].source * s->axis[1].source * s->axis[2].source;
     int64_t result = s->axis[0].size * s->axis[1].size * s->axis[2].size;
     const char *x = d->x + (size_t)(entry * d->k * source) * d->item;
