@@ -1,0 +1,158 @@
+"""Subsets of parameters, and the coordinates in which networks and samplers see them.
+
+A parameter enters a network as its normal score z = ndtri(prior cdf) and as
+√12 (cdf - ½): the first is linear in a normal (or log-normal) parameter, the second in a
+uniform one, and both have mean 0 and variance 1 under the prior.
+"""
+
+import copy
+from itertools import combinations
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from .. import ops
+from . import _distributions as family
+
+__all__ = ["Coordinates", "column_log_prob", "independent", "subsets"]
+
+_EDGE = 4.5  # scores beyond are seen as this: a share of 7e-6 of the prior
+
+
+def subsets(marginals, d, names):
+    """Index tuples that `marginals` stands for.
+
+    Parameters
+    ----------
+    marginals : None, "1d", "2d" or list
+        None: all parameters at once. A list holds index tuples or ints.
+    d : int
+    names : list of str
+        Names that may stand for indices.
+
+    Returns
+    -------
+    tuple of tuples of int
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an index does not exist or a subset is empty or repeats one.
+    """
+    if marginals is None:
+        return (tuple(range(d)),)
+    if isinstance(marginals, str):
+        if marginals in ("1d", "2d"):
+            return tuple(combinations(range(d), int(marginals[0])))
+        raise ValueError(
+            f"marginals={marginals!r}; choose None (all at once), '1d', '2d' or a list of"
+            " index tuples such as [(0,), (0, 1)]"
+        )
+    out = []
+    for m in marginals:
+        m = (m,) if isinstance(m, (int, np.integer, str)) else tuple(m)
+        indices = []
+        for i in m:
+            if isinstance(i, str):
+                if i not in names:
+                    raise ValueError(f"marginals: no parameter {i!r} among {names}")
+                i = names.index(i)
+            if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+                raise TypeError(f"marginals: {i!r} is no index of a parameter")
+            if not -d <= i < d:
+                raise ValueError(f"marginals: index {i} of {d} parameters")
+            indices.append(int(i) % d)
+        if not indices or len(set(indices)) < len(indices):
+            raise ValueError(f"marginals: {m} is empty or names a parameter twice")
+        out.append(tuple(indices))
+    if not out:
+        raise ValueError("marginals: the list is empty")
+    return tuple(out)
+
+
+def independent(prior):
+    """The prior with correlated normals replaced by their marginals."""
+    if not any(isinstance(p, family.Correlated) for _, p in prior._parts):
+        return prior
+    other = copy.copy(prior)
+    other._parts = [
+        (cols, family.Normal(p.mean, np.sqrt(np.diag(p.covariance))))
+        if isinstance(p, family.Correlated)
+        else (cols, p)
+        for cols, p in prior._parts
+    ]
+    return other
+
+
+def column_log_prob(prior, theta):
+    """Log density (n, d) of each parameter's own prior, in its box."""
+    prior = independent(prior)
+    out = np.empty(theta.shape)
+    for cols, part in prior._parts:
+        out[:, cols] = np.reshape(part.logpdf(theta[:, cols]), out[:, cols].shape)
+    out -= np.log(prior._mass)
+    low, high = prior.bounds.T
+    return np.where((theta >= low) & (theta <= high), out, -np.inf)
+
+
+class Coordinates:
+    """Inputs of a network for subsets of the parameters.
+
+    Parameters
+    ----------
+    prior : Prior
+    marginals : tuple of tuples
+    inputs : "both", "score" or "uniform"
+        Normal scores, √12 (cdf - ½), or both.
+    """
+
+    def __init__(self, prior, marginals, inputs="both"):
+        if inputs not in ("both", "score", "uniform"):
+            raise ValueError(
+                f"inputs={inputs!r}; choose 'both', 'score' or 'uniform' coordinates"
+            )
+        self.joint = len(marginals) == 1 and len(marginals[0]) == prior.d
+        self.own = prior
+        self.prior = prior if self.joint else independent(prior)
+        self.inputs, self.marginals = inputs, marginals
+        self.most = max(map(len, marginals))
+        self.index = np.zeros((len(marginals), self.most), np.int64)
+        self.there = np.zeros((len(marginals), self.most), bool)
+        for g, m in enumerate(marginals):
+            self.index[g, : len(m)] = m
+            self.there[g, : len(m)] = True
+        self.shape = (len(marginals), self.most * (2 if inputs == "both" else 1))
+
+    def scores(self, theta):
+        """Normal scores (n, d) of parameters (n, d)."""
+        with np.errstate(divide="ignore"):
+            return ndtri(self.prior.cdf(theta))
+
+    def theta(self, z):
+        """Parameters (n, d) at normal scores (n, d)."""
+        return self.prior.ppf(ndtr(z))
+
+    def of_scores(self, z):
+        """Columns (n, d, 1 or 2), float32, of scores (n, d); see `expand`."""
+        z = np.clip(z, -_EDGE, _EDGE)
+        parts = []
+        if self.inputs != "uniform":
+            parts.append(z)
+        if self.inputs != "score":
+            parts.append(np.sqrt(12.0) * (ndtr(z) - 0.5))
+        return np.stack(parts, -1).astype(np.float32)
+
+    def __call__(self, theta):
+        """Columns (n, d, 1 or 2), float32, of parameters (n, d)."""
+        return self.of_scores(self.scores(theta))
+
+    def expand(self, columns):
+        """Inputs (n, marginals, inputs) of the heads from columns, traced or not."""
+        n, d = columns.shape[:2]
+        flat = self.index.reshape(-1)
+        if len(flat) != d or (flat != np.arange(d)).any():
+            columns = ops.take(columns, flat, axis=1)
+        out = columns.reshape(n, *self.index.shape, columns.shape[2])
+        if not self.there.all():
+            out = out * self.there[:, :, None].astype(np.float32)
+        return out.reshape(n, *self.shape)

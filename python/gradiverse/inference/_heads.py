@@ -1,0 +1,238 @@
+"""Networks for log ratios of many subsets of parameters on shared features of x.
+
+Every head is a sum of parts whose first layers are split: what depends on θ alone and
+what depends on x alone is computed once a row, and joined for each pair. All subsets
+("groups") are one set of grouped matrix products.
+"""
+
+import numpy as np
+
+from .. import nn, ops
+from ..nn import Activation, BatchNorm, Layer, Linear, Sequential
+from ..nn.grouped import GroupedLinear
+
+__all__ = ["Head", "ProductHead", "ResidualHead", "SumHead"]
+
+
+def _pairs(part, pairs):
+    """Rows of a θ part for a table of pairs (rows, k): (rows, k, ...)."""
+    if pairs is None:
+        return part[None]
+    rows, k = pairs.shape
+    return ops.take(part, pairs.reshape(-1), axis=0).reshape(rows, k, *part.shape[1:])
+
+
+class Head(Layer):
+    """Base class of heads.
+
+    Its input is a dict. {"theta": (n, groups, q), "x": (m, features), "pairs": (m, k)}
+    gives h (m, k, groups), of x row i and θ row pairs[i, j]. {"x": ...} alone gives the
+    part that depends on x, which may be given as "part" in place of "x"; without pairs
+    it is that of one row, and h is (1, n, groups) for all θ.
+    """
+
+    def __init__(self, groups, n_theta, n_features):
+        self.groups, self.n_theta = int(groups), int(n_theta)
+        self.n_features = int(n_features)
+
+    def _forward(self, params, x, context):
+        pairs = x.get("pairs")
+        part = x.get("part")
+        if part is None:
+            part = self._data(params, x["x"], context)
+            if "theta" not in x:
+                return part
+        return self._join(params, self._theta(params, x["theta"], context), part, pairs,
+                          context)  # fmt: skip
+
+    def _theta(self, params, theta, context):
+        raise NotImplementedError
+
+    def _data(self, params, x, context):
+        raise NotImplementedError
+
+    def _join(self, params, theta, data, pairs, context):
+        raise NotImplementedError
+
+
+class ResidualHead(Head):
+    """One residual network for each group, on [features of x, parameters].
+
+    Parameters
+    ----------
+    groups, n_theta, n_features : int
+    width, blocks : int
+    norm : bool
+        Blocks are [norm, act, linear, norm, act, dropout, linear] + skip with batch
+        normalisation, [act, linear, act, dropout, linear] + skip without.
+    dropout : float
+    activation : str
+    """
+
+    def __init__(self, groups, n_theta, n_features, width=64, blocks=2, norm=True,
+                 dropout=0.1, activation="relu"):  # fmt: skip
+        super().__init__(groups, n_theta, n_features)
+        self.width, self.blocks, self.norm = int(width), int(blocks), bool(norm)
+        self.dropout, self.activation = float(dropout), activation
+        bound = 1.0 / np.sqrt(self.n_theta + self.n_features)
+
+        def first(rng, shape, n_in, n_out, dtype):
+            return rng.uniform(-bound, bound, shape).astype(dtype)
+
+        g, w = self.groups, self.width
+        how = {"init_weight": first, "init_bias": first}
+        self._layers = {
+            "theta": GroupedLinear(g, self.n_theta, w, **how),
+            "x": Linear(self.n_features, g * w, bias=False, init_weight=first),
+            "last": GroupedLinear(g, w, 1, init_weight=1e-3, init_bias="zeros"),
+        }
+        for i in range(self.blocks):
+            self._layers[f"block{i}"] = self._block()
+
+    def _block(self):
+        g, w = self.groups, self.width
+        layers = []
+        for k in range(2):
+            if self.norm:
+                layers.append(_Flat(BatchNorm(g * w, eps=1e-3)))
+            layers.append(Activation(self.activation))
+            if k and self.dropout:
+                layers.append(nn.Dropout(self.dropout))
+            layers.append(GroupedLinear(g, w, w))
+        return Sequential(*layers)
+
+    def _children(self):
+        return self._layers
+
+    def _theta(self, params, theta, context):
+        return self._run("theta", self._layers["theta"], params, theta, context)
+
+    def _data(self, params, x, context):
+        y = self._run("x", self._layers["x"], params, x, context)
+        return y.reshape(len(x), self.groups, self.width)
+
+    def _join(self, params, theta, data, pairs, context):
+        z = _pairs(theta, pairs) + data[:, None]
+        rows, k = z.shape[:2]
+        z = z.reshape(rows * k, self.groups, self.width)
+        for i in range(self.blocks):
+            name = f"block{i}"
+            z = z + self._run(name, self._layers[name], params, z, context)
+        z = self._run("last", self._layers["last"], params, z, context)
+        return z.reshape(rows, k, self.groups)
+
+
+class _Flat(Layer):
+    """A layer on (rows, channels) applied to (rows, groups, width)."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def _children(self):
+        return {"layer": self.layer}
+
+    def _forward(self, params, x, context):
+        y = x.reshape(x.shape[0], -1)
+        return self._run("layer", self.layer, params, y, context).reshape(x.shape)
+
+
+class _GroupedMLP(Layer):
+    """Grouped layers of one width, with a linear path around them."""
+
+    def __init__(self, groups, sizes, activation, skip=True):
+        self.groups, self.sizes = groups, tuple(sizes)
+        self.activation, self.skip = Activation(activation), bool(skip)
+        self._layers = {
+            str(i): GroupedLinear(groups, a, b)
+            for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
+        }
+        if skip:
+            self._layers["skip"] = GroupedLinear(
+                groups, sizes[0], sizes[-1], bias=False
+            )
+
+    def _children(self):
+        return self._layers
+
+    def _forward(self, params, x, context):
+        y, n = x, len(self.sizes) - 1
+        for i in range(n):
+            y = self._run(str(i), self._layers[str(i)], params, y, context)
+            if i < n - 1:
+                y = self._run("act", self.activation, {}, y, context)
+        if self.skip:
+            y = y + self._run("skip", self._layers["skip"], params, x, context)
+        return y
+
+
+class ProductHead(Head):
+    """h = f(θ) · g(x) + a(θ): exponential families are of this form.
+
+    Parameters
+    ----------
+    groups, n_theta, n_features : int
+    rank : int
+        Length of f and g.
+    width, depth : int
+        Hidden layers of f, g and a.
+    activation : str
+    """
+
+    def __init__(self, groups, n_theta, n_features, rank=64, width=128, depth=2,
+                 activation="silu"):  # fmt: skip
+        super().__init__(groups, n_theta, n_features)
+        self.rank, self.width, self.depth = int(rank), int(width), int(depth)
+        self.activation = activation
+        g, hidden = self.groups, [self.width] * self.depth
+        self._layers = {
+            "f": _GroupedMLP(g, [self.n_theta, *hidden, self.rank], activation),
+            "a": _GroupedMLP(g, [self.n_theta, *hidden, 1], activation, skip=False),
+            "g": _GroupedMLP(g, [self.n_features, *hidden, self.rank], activation),
+        }
+
+    def _children(self):
+        return self._layers
+
+    def _theta(self, params, theta, context):
+        return {
+            name: self._run(name, self._layers[name], params, theta, context)
+            for name in ("f", "a")
+        }
+
+    def _data(self, params, x, context):
+        n = x.shape[0]
+        x = ops.broadcast_to(x[:, None], (n, self.groups, self.n_features))
+        g = self._run("g", self._layers["g"], params, x, context)
+        return g * np.float32(1.0 / np.sqrt(self.rank))
+
+    def _join(self, params, theta, data, pairs, context):
+        f, a = theta["f"], theta["a"][..., 0]
+        rows, k = (1, len(f)) if pairs is None else pairs.shape
+        if pairs is not None and 2 * k >= rows > 2:
+            every = ops.einsum("ngr,mgr->mng", f, data)
+            flat = (np.arange(rows)[:, None] * rows + pairs).reshape(-1)
+            every = every.reshape(rows * rows, self.groups)
+            h = ops.take(every, flat, axis=0).reshape(rows, k, self.groups)
+        else:
+            h = (_pairs(f, pairs) * data[:, None]).sum(-1)
+        return h + _pairs(a, pairs)
+
+
+class SumHead(Head):
+    """The sum of several heads."""
+
+    def __init__(self, *heads):
+        first = heads[0]
+        super().__init__(first.groups, first.n_theta, first.n_features)
+        self.heads = heads
+
+    def _children(self):
+        return {str(i): head for i, head in enumerate(self.heads)}
+
+    def _forward(self, params, x, context):
+        parts = x.get("part")
+        out = []
+        for i, head in enumerate(self.heads):
+            mine = x if parts is None else {**x, "part": parts[i]}
+            out.append(self._run(str(i), head, params, mine, context))
+        return out if parts is None and "theta" not in x else sum(out)

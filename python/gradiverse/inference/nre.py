@@ -1,0 +1,587 @@
+"""NRE: neural ratio estimation for all parameters at once, or for many marginals."""
+
+import warnings
+
+import numpy as np
+
+from .. import optim, train
+from ..nn import Layer
+from ._contrasts import Contrast
+from ._coordinates import Coordinates, subsets
+from ._heads import ProductHead, ResidualHead, SumHead
+from ._network import Flatten, Network
+from ._rows import generator
+from ._standardise import Standardiser
+from .failures import Validity, valid_rows
+from .posterior import Posterior
+
+__all__ = ["NRE"]
+
+_TRAINING = {
+    "epochs": 200,
+    "batch_size": 100,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-2,
+    "clip": 5.0,
+    "patience": 20,
+    "validation": 0.1,
+    "optimizer": None,
+    "rng": 0,
+    "progress": False,
+    "callback": None,
+}
+_BLOCK = 128  # marginals trained at once where they share nothing
+
+
+class NRE:
+    """Neural ratio estimation.
+
+    Parameters
+    ----------
+    prior : Prior
+        That the parameters were drawn from.
+    loss : "nre-c", "nre-a", "nre-b" or "bnre"
+    marginals : None, "1d", "2d" or list of index tuples
+        None: one ratio of all parameters. Otherwise one for each subset, all heads
+        trained at once as grouped networks.
+    embedding : Layer, optional
+        Network from standardised data to features; its output is flattened. Shared by
+        all marginals, trained with them.
+    failures : "accident" or "outcome"
+        What a failed (not finite) simulation means: the solver crashed and the real
+        data could not have failed, or validity is part of the data.
+    head : None, "residual" or callable
+        None: see Notes. A callable ``head(groups, n_theta, n_features)`` returns a
+        `Head` layer.
+    inputs : "both", "score" or "uniform"
+        How a parameter enters: normal score, √12 (cdf - ½), or both.
+    atoms : int
+        K of NRE-B and NRE-C.
+    gamma, strength : float
+        Odds of NRE-C; λ of BNRE.
+    members : int
+        Networks trained from different seeds whose log ratios are averaged.
+    augment : callable, optional
+        ``augment(batch, key) -> batch`` for {"theta", "x"} of raw values, traced: redraw
+        noise of x at every step.
+    **training
+        epochs 200, batch_size 100, learning_rate 1e-3, weight_decay 1e-2, clip 5,
+        patience 20, validation 0.1, optimizer None (AdamW), rng 0, progress False,
+        callback None: as for `gradiverse.train.fit`.
+
+    Attributes
+    ----------
+    history : list of DataFrame
+        One for each network trained.
+    n_failed, n_rows : int
+        Failed rows and all rows of the last `fit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For options that do not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradiverse.inference import NRE, Prior
+    >>> prior = Prior(a=(-1.0, 1.0), b=(-1.0, 1.0))
+    >>> rng = np.random.default_rng(0)
+    >>> theta = prior.sample(1000, rng)
+    >>> x = theta + 0.1 * rng.normal(size=theta.shape)
+    >>> est = NRE(prior, marginals="1d", epochs=3).fit(theta, x)
+    >>> est.log_ratio(theta[:5], x[:5]).shape
+    (5, 2)
+    >>> est.posterior(x[0]).sample(3, rng=0).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        prior,
+        loss="nre-c",
+        marginals=None,
+        embedding=None,
+        failures="accident",
+        *,
+        head=None,
+        inputs="both",
+        atoms=16,
+        gamma=1.0,
+        strength=100.0,
+        members=1,
+        augment=None,
+        **training,
+    ):
+        unknown = set(training) - set(_TRAINING)
+        if unknown:
+            raise TypeError(
+                f"NRE: no option {', '.join(sorted(unknown))}; of the training there are"
+                f" {', '.join(_TRAINING)}"
+            )
+        if failures not in ("accident", "outcome"):
+            raise ValueError(
+                f"NRE: failures={failures!r}; choose 'accident' (the real data could not"
+                " have failed) or 'outcome' (validity is part of the data)"
+            )
+        if embedding is not None and not isinstance(embedding, Layer):
+            raise TypeError(
+                f"NRE: embedding is a {type(embedding).__name__}; give a gv.nn.Layer"
+            )
+        if int(members) != members or members < 1:
+            raise ValueError(f"NRE: members={members!r}; give an int >= 1")
+        self.prior = prior
+        self.marginals = subsets(marginals, prior.d, list(prior.names))
+        self.coordinates = Coordinates(prior, self.marginals, inputs)
+        self.contrast = Contrast(loss, atoms, gamma, strength)
+        self.loss, self.failures, self.embedding = loss, failures, embedding
+        self.head, self.inputs, self.members = head, inputs, int(members)
+        self.augment = augment
+        self.training = {**_TRAINING, **training}
+        self.history, self._blocks, self.standardiser = [], [], None
+        self.validity = None
+
+    def __repr__(self):
+        state = "trained" if self._blocks else "not trained"
+        n = len(self.marginals)
+        what = "joint" if self.coordinates.joint else f"{n} marginals"
+        return f"<NRE {self.loss}, {what}, {state}>"
+
+    # --- training -------------------------------------------------------------------
+    def fit(self, theta, x=None):
+        """Train on simulations.
+
+        Parameters
+        ----------
+        theta : (n, d) array, or a Bank
+        x : (n, ...) array, or dict of arrays
+
+        Returns
+        -------
+        NRE
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If rows do not match the prior, or too few are valid.
+        """
+        source = _Source(self, theta, x)
+        self.n_rows, self.n_failed = source.n, source.n_failed
+        self.x_shape = source.shape
+        self._report_failures(source)
+        self.standardiser = source.moments()
+        rng = np.random.SeedSequence(_entropy(self.training["rng"]))
+        self.history, self._blocks = [], []
+        embedding = self.embedding or Flatten()
+        features = self._features(embedding, source)
+        split = len(self.marginals) > _BLOCK and not embedding.init(0)
+        size = _BLOCK if split else len(self.marginals)
+        for i in range(0, len(self.marginals), size):
+            self._fit_block(i, size, embedding, features, source, rng)
+        return self
+
+    def _fit_block(self, i, size, embedding, features, source, rng):
+        mine = self.marginals[i : i + size]
+        whole = len(mine) == len(self.marginals)
+        coordinates = (
+            self.coordinates if whole else self.coordinates.part(slice(i, i + size))
+        )
+        head = self._make_head(len(mine), coordinates.shape[1], features)
+        network = Network(embedding, head, coordinates, self._standardise)
+        members = []
+        for seed in rng.spawn(self.members):
+            members.append(self._fit_member(network, source, seed))
+        self._blocks.append((network, members))
+
+    def _fit_member(self, network, source, seed):
+        start, run = seed.spawn(2)
+        params, state = network.init(start)
+        stateless, stateful = network.objective(self.contrast, source.standard)
+        o = self.training
+        result = train.fit(
+            stateless if state is None else stateful,
+            params,
+            source.data,
+            optimizer=self._optimizer(),
+            batch_size=source.batch_size(o["batch_size"]),
+            epochs=o["epochs"],
+            rng=run,
+            validation=source.validation(o["validation"], run, o["batch_size"]),
+            augment=self.augment,
+            state=state,
+            patience=o["patience"],
+            progress=o["progress"],
+            callback=o["callback"],
+        )
+        self.history.append(result.history)
+        return result.params, result.state
+
+    def _optimizer(self):
+        o = self.training
+        if o["optimizer"] is not None:
+            return o["optimizer"]
+        opt = optim.adamw(o["learning_rate"], weight_decay=o["weight_decay"])
+        return optim.clip(opt, o["clip"]) if o["clip"] else opt
+
+    def _make_head(self, groups, n_theta, n_features):
+        if callable(self.head):
+            return self.head(groups, n_theta, n_features)
+        if self.head == "residual":
+            return ResidualHead(groups, n_theta, n_features)
+        if self.head is None:
+            return SumHead(
+                ProductHead(groups, n_theta, n_features),
+                ResidualHead(
+                    groups, n_theta, n_features, norm=False, dropout=0.0,
+                    activation="silu", width=128, blocks=1,
+                ),
+            )  # fmt: skip
+        raise ValueError(
+            f"NRE: head={self.head!r}; choose None, 'residual' or a function"
+            " (groups, n_theta, n_features) -> Head"
+        )
+
+    def _features(self, embedding, source):
+        """Length of the features, found on one row."""
+        row = self._standardise(source.example())
+        params, state = embedding.init(0), embedding.init_state()
+        out = embedding.apply(params, row, state=state)[0]
+        return int(np.prod(out.shape[1:]))
+
+    def _standardise(self, x):
+        if isinstance(self.standardiser, dict):
+            return {k: self.standardiser[k](x[k]) for k in self.standardiser}
+        return self.standardiser(x)
+
+    def _report_failures(self, source):
+        self.validity = None
+        if not self.n_failed:
+            return
+        share = self.n_failed / self.n_rows
+        if self.failures == "outcome":
+            meaning = (
+                "they count as outcomes: posteriors are those given that the simulation"
+                " is valid, and a classifier of validity is trained on all rows"
+            )
+            self.validity = Validity(self.coordinates).fit(source.theta, source.ok)
+        else:
+            meaning = (
+                "they count as accidents: the posterior is that of a simulator without"
+                " failures, if failing does not depend on x given θ; choose"
+                " failures='outcome' if real data can fail too"
+            )
+        warnings.warn(
+            f"{self.n_failed} of {self.n_rows} simulations failed ({share:.2%});"
+            f" {meaning}",
+            stacklevel=3,
+        )
+
+    # --- use ------------------------------------------------------------------------
+    def _trained(self):
+        if not self._blocks:
+            raise ValueError("this NRE is not trained; call .fit(theta, x) first")
+
+    def log_ratio(self, theta, x):
+        """ln p(x|θ)/p(x) of pairs.
+
+        Parameters
+        ----------
+        theta : (..., d) array
+        x : (..., *shape) array or dict of arrays
+            Leading axes are broadcast against those of theta; one x for many θ is the
+            cheapest.
+
+        Returns
+        -------
+        (...,) array for a joint estimator, else (..., marginals)
+        """
+        self._trained()
+        theta = np.asarray(theta, dtype=np.float64)
+        lead = theta.shape[:-1]
+        one = self._lead(x)
+        shape = np.broadcast_shapes(lead, one)
+        n = int(np.prod(one))
+        if n == 1:
+            flat = theta.reshape(-1, self.prior.d)
+            x = _reshaped(x, self.x_shape, (1,))
+            h = self._of_scores(self.coordinates.scores(flat), self._parts(x))
+            return self._shaped(
+                np.broadcast_to(h.reshape(*lead, -1), (*shape, h.shape[1]))
+            )
+        theta = np.broadcast_to(theta, (*shape, self.prior.d))
+        if int(np.prod(shape)) > 4 * n:
+            # few x, many θ: by x
+            x = _reshaped(x, self.x_shape, (n,))
+            index = np.broadcast_to(np.arange(n).reshape(one), shape).reshape(-1)
+            flat = theta.reshape(-1, self.prior.d)
+            out = np.empty((len(flat), len(self.marginals)))
+            for i in range(n):
+                mine = np.flatnonzero(index == i)
+                part = self._parts(_row(x, i))
+                z = self.coordinates.scores(flat[mine])
+                out[mine] = self._of_scores(z, part)
+            return self._shaped(out.reshape(*shape, -1))
+        x = _broadcast(x, self.x_shape, shape)
+        flat = theta.reshape(-1, self.prior.d)
+        columns = self.coordinates(flat)
+        out = [
+            _mean(network.rows(*member, columns, x) for member in members)
+            for network, members in self._blocks
+        ]
+        h = np.concatenate(out, axis=1) + self._log_validity(flat)
+        return self._shaped(h.reshape(*shape, -1))
+
+    def posterior(self, x):
+        """The posterior of one observation.
+
+        Parameters
+        ----------
+        x : array of the shape of one simulation, or dict of arrays
+
+        Returns
+        -------
+        Posterior
+        """
+        self._trained()
+        x = _reshaped(x, self.x_shape, (1,))
+        for leaf in x.values() if isinstance(x, dict) else [x]:
+            if not np.isfinite(leaf).all():
+                raise ValueError("posterior: the observation is not finite")
+        parts = self._parts(x)
+        return Posterior(
+            self.coordinates,
+            lambda z: self._of_scores(z, parts),
+            normalised=self.loss != "nre-b",
+            x=x,
+        )
+
+    def _parts(self, x):
+        return [
+            [network.part(*member, x) for member in members]
+            for network, members in self._blocks
+        ]
+
+    def _of_scores(self, z, parts):
+        """h (n, marginals) at normal scores (n, d) for the parts of one observation."""
+        columns = self.coordinates.of_scores(z)
+        out = [
+            _mean(
+                network.grid(*member, columns, part)
+                for member, part in zip(members, mine, strict=True)
+            )
+            for (network, members), mine in zip(self._blocks, parts, strict=True)
+        ]
+        h = out[0] if len(out) == 1 else np.concatenate(out, axis=1)
+        if self.validity is not None:
+            h = h + self.validity.log_scores(z)
+        return h
+
+    def _log_validity(self, theta):
+        if self.validity is None:
+            return 0.0
+        return self.validity.log_scores(self.coordinates.scores(theta))
+
+    def _shaped(self, h):
+        return h[..., 0] if self.coordinates.joint else h
+
+    def _lead(self, x):
+        """Leading axes of x before the shape of one simulation."""
+        if isinstance(x, dict):
+            key = next(iter(self.x_shape))
+            k = np.ndim(x[key]) - len(self.x_shape[key])
+            return np.shape(x[key])[:k]
+        shape = np.shape(x)
+        k = len(shape) - len(self.x_shape)
+        if k < 0 or shape[k:] != self.x_shape:
+            raise ValueError(
+                f"x has shape {shape}; one simulation has {self.x_shape}, and leading"
+                " axes may be in front"
+            )
+        return shape[:k]
+
+
+class _Source:
+    """Simulations as `gradiverse.train.fit` takes them."""
+
+    def __init__(self, est, theta, x):
+        self.bank = None
+        if x is None:
+            bank = theta
+            arrays = bank.arrays()
+            theta, x = np.asarray(arrays["theta"][:], np.float64), arrays["x"]
+            rows = np.asarray(bank.rows(), np.int64)
+            self.ok = np.zeros(len(theta), bool)
+            self.ok[rows] = True
+            done = np.asarray(bank.rows(valid=False), np.int64)
+            self.bank = bank
+        else:
+            theta = np.asarray(theta, dtype=np.float64)
+            x = {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
+                np.asarray(x)
+            )  # fmt: skip
+            self.ok = None
+        if theta.ndim != 2 or theta.shape[1] != est.prior.d:
+            raise ValueError(
+                f"NRE.fit: theta has shape {theta.shape}; expected (n, {est.prior.d})"
+            )
+        leaves = x.values() if isinstance(x, dict) else [x]
+        for leaf in leaves:
+            if len(leaf) != len(theta):
+                raise ValueError(
+                    f"NRE.fit: {len(theta)} rows of theta, {len(leaf)} of x"
+                )
+        if isinstance(x, dict) and est.embedding is None:
+            raise ValueError(
+                "NRE.fit: x is a dict of arrays; give an embedding, a layer that makes"
+                " one feature vector of it"
+            )
+        self.shape = (
+            {k: v.shape[1:] for k, v in x.items()}
+            if isinstance(x, dict)
+            else x.shape[1:]
+        )
+        if self.bank is None:
+            self.ok = valid_rows(x) & np.isfinite(theta).all(1)
+            done = np.arange(len(theta))
+        self.n, self.n_failed = len(done), int((~self.ok[done]).sum())
+        rows = np.flatnonzero(self.ok)
+        if not est.prior.contains(theta[rows]).all():
+            bad = rows[~est.prior.contains(theta[rows])][0]
+            raise ValueError(
+                f"NRE.fit: row {bad} of theta lies outside the prior; give the prior that"
+                " the parameters were drawn from, or leave such rows out"
+            )
+        if len(rows) < 4:
+            raise ValueError(f"NRE.fit: {len(rows)} valid rows; at least 4 are needed")
+        self.theta, self.x, self.rows, self.done = theta, x, rows, done
+        self.est = est
+        self._data = None
+
+    def moments(self):
+        """Standardisers of the valid rows."""
+        whole = len(self.rows) == len(self.theta)
+        rows = None if whole else self.rows
+        if isinstance(self.x, dict):
+            return {k: Standardiser.of(v, rows) for k, v in self.x.items()}
+        return Standardiser.of(self.x, rows)
+
+    def example(self):
+        """One raw row."""
+        i = self.rows[0]
+        if isinstance(self.x, dict):
+            return {k: np.asarray(v[i : i + 1]) for k, v in self.x.items()}
+        return np.asarray(self.x[i : i + 1])
+
+    @property
+    def standard(self):
+        """Whether `data` holds standardised x."""
+        return self.bank is None and self.est.augment is None
+
+    @property
+    def data(self):
+        """What fit trains on."""
+        if self._data is None:
+            self._data = self._make()
+        return self._data
+
+    def _make(self):
+        est = self.est
+        if self.bank is not None:
+            columns = np.zeros((len(self.theta), est.prior.d, 1), np.float32)
+            columns = np.zeros(
+                (
+                    len(self.theta),
+                    *est.coordinates(self.theta[self.rows[:1]]).shape[1:],
+                ),
+                np.float32,
+            )
+            columns[self.rows] = est.coordinates(self.theta[self.rows])
+            return _View({"theta": columns, "x": self.x}, self.rows)
+        # neighbours in the arrays may be neighbours in θ: validation batches are made
+        # of rows in ascending order
+        order = np.random.default_rng(20_210).permutation(self.rows)
+        columns = est.coordinates(self.theta[order])
+
+        def take(a):
+            return np.ascontiguousarray(a[order])
+
+        x = (
+            {k: take(v) for k, v in self.x.items()}
+            if isinstance(self.x, dict)
+            else take(self.x)
+        )
+        return {"theta": columns, "x": est._standardise(x) if self.standard else x}
+
+    def batch_size(self, asked):
+        """The batch size, at most half of the training rows."""
+        return int(min(asked, max(len(self.rows) // 2, 2)))
+
+    def validation(self, share, seed, batch):
+        """Number of validation rows such that no batch has a single row."""
+        n, size = len(self.rows), self.batch_size(batch)
+        count = int(share) if isinstance(share, (int, np.integer)) else round(share * n)
+        while count and (count % size == 1 or (n - count) % size == 1):
+            count += 1
+        if not count and n % size == 1:
+            raise ValueError(
+                f"NRE.fit: {n} rows in batches of {size} leave a batch of one row, which"
+                " has no contrasts; choose another batch_size"
+            )
+        return int(count)
+
+
+class _View:
+    """Arrays of a bank, with the parameters as the network sees them."""
+
+    def __init__(self, arrays, rows):
+        self._arrays, self._rows = arrays, rows
+
+    def arrays(self):
+        return self._arrays
+
+    def rows(self):
+        return self._rows
+
+
+def _entropy(rng):
+    if isinstance(rng, np.random.SeedSequence):
+        return int(rng.generate_state(1, np.uint64)[0])
+    if isinstance(rng, np.random.Generator):
+        return int(generator(rng).integers(2**63 - 1))
+    return int(rng)
+
+
+def _mean(values):
+    values = list(values)
+    return values[0] if len(values) == 1 else np.mean(values, axis=0)
+
+
+def _one_reshaped(a, shape, lead):
+    return np.asarray(a).reshape(*lead, *shape)
+
+
+def _reshaped(x, shape, lead):
+    if isinstance(shape, dict):
+        return {k: _one_reshaped(x[k], shape[k], lead) for k in shape}
+    try:
+        return _one_reshaped(x, shape, lead)
+    except ValueError:
+        raise ValueError(
+            f"x has shape {np.shape(x)}; one simulation has shape {shape}"
+        ) from None
+
+
+def _row(x, i):
+    if isinstance(x, dict):
+        return {k: v[i : i + 1] for k, v in x.items()}
+    return x[i : i + 1]
+
+
+def _broadcast(x, shape, lead):
+    def one(a, s):
+        return np.broadcast_to(a, (*lead, *s)).reshape(-1, *s)
+
+    if isinstance(shape, dict):
+        return {k: one(x[k], shape[k]) for k in shape}
+    return one(x, shape)

@@ -1,0 +1,417 @@
+"""Posteriors: prior times estimated ratio, for all parameters or for marginals."""
+
+import numpy as np
+from scipy.special import logsumexp, ndtri
+
+from . import _distributions as family
+from ._coordinates import column_log_prob
+from ._rows import generator
+from ._sampling import anneal
+
+__all__ = ["Posterior"]
+
+_CELLS = 4096
+_DEEP = 30.0  # log ratios this far below the largest one are left out when zooming
+
+
+class Posterior:
+    """Posterior of one observation; made by ``estimator.posterior(x)``.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Prior, subsets of parameters, and their normal scores.
+    ratio : callable
+        Normal scores (n, d) -> log ratios (n, marginals).
+    normalised : bool
+        Whether E_prior exp(h) estimates the evidence ratio: not so for NRE-B.
+    x : array, optional
+        The observation, kept for checks.
+    pool, steps : int
+        Of the sampler of more than one parameter: draws of the prior at the start, and
+        moves of each draw at the end.
+
+    Attributes
+    ----------
+    prior : Prior
+        The prior of training (in its box).
+    marginals : tuple of tuples of int
+    names : list of str
+
+    Notes
+    -----
+    p(θ|x) = p(θ) e^h / Z. One-dimensional marginals are tabulated on cells of equal
+    prior mass, refined around the peak; others are sampled by weighted prior draws and
+    an ensemble of chains.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradiverse.inference import NRE, Prior
+    >>> prior = Prior(a=(-1.0, 1.0))
+    >>> rng = np.random.default_rng(0)
+    >>> theta = prior.sample(2000, rng)
+    >>> x = theta + 0.2 * rng.normal(size=theta.shape)
+    >>> post = NRE(prior, marginals="1d", epochs=5).fit(theta, x).posterior([0.3])
+    >>> post.sample(4, rng=0).shape, post.log_prob([[0.3], [2.0]]).shape
+    ((4, 1), (2, 1))
+    """
+
+    def __init__(
+        self, coordinates, ratio, *, normalised=True, x=None, pool=50_000, steps=40
+    ):
+        self._coordinates = coordinates
+        self._ratio = ratio
+        self._normalised = normalised
+        self.x = x
+        self.pool, self.steps = int(pool), int(steps)
+        self.prior = coordinates.prior if coordinates.joint else coordinates.own
+        self.marginals = coordinates.marginals
+        self.names = list(self.prior.names)
+        self.d = self.prior.d
+        self.joint = coordinates.joint
+        self._one = [g for g, m in enumerate(self.marginals) if len(m) == 1]
+        self._table = None
+        self._evidence = {}
+        self._correlation = _correlation(self.prior)
+
+    def __repr__(self):
+        if self.joint:
+            what = f"all of {', '.join(self.names)}"
+        else:
+            what = f"{len(self.marginals)} marginals of {', '.join(self.names)}"
+        return f"<posterior of {what}>"
+
+    # --- densities ------------------------------------------------------------------
+    def log_ratio(self, theta):
+        """ln p(x|θ)/p(x), as estimated.
+
+        Parameters
+        ----------
+        theta : (n, d) array
+
+        Returns
+        -------
+        (n,) array for a joint posterior, else (n, marginals)
+        """
+        h = self._ratio(self._coordinates.scores(self._theta(theta)))
+        return h[:, 0] if self.joint else h
+
+    def log_prob(self, theta):
+        """Normalised log densities; -inf outside the prior's support or box.
+
+        Parameters
+        ----------
+        theta : (n, d) array
+
+        Returns
+        -------
+        (n,) array for a joint posterior, else (n, marginals): of each subset
+        """
+        theta = self._theta(theta)
+        z = self._coordinates.scores(theta)
+        with np.errstate(invalid="ignore"):
+            inside = np.where(np.isfinite(z), z, 0.0)
+        h = self._ratio(inside)
+        log_z = np.array([self._log_z(g) for g in range(len(self.marginals))])
+        if self.joint:
+            return self.prior.log_prob(theta) + h[:, 0] - log_z[0]
+        columns = column_log_prob(self.prior, theta)
+        prior = [
+            columns[:, list(m)].sum(1) + self._correlated(z[:, list(m)], m)
+            for m in self.marginals
+        ]
+        return np.stack(prior, 1) + h - log_z
+
+    @property
+    def log_evidence(self):
+        """ln Z = ln E_prior e^h: a float, or one per marginal; 0 for an exact ratio.
+
+        The evidence relative to that of the training data, p(x_o) / p(x_o) under the
+        model of training: far from 0, the network does not know such data.
+
+        Raises
+        ------
+        ValueError
+            For NRE-B, whose log ratio has an arbitrary offset in x.
+        """
+        if not self._normalised:
+            raise ValueError(
+                "log_evidence: NRE-B leaves a free function of x in the log ratio; train"
+                " with loss='nre-c' or 'nre-a'"
+            )
+        values = np.array([self._log_z(g) for g in range(len(self.marginals))])
+        return float(values[0]) if self.joint else values
+
+    def _log_z(self, g):
+        """ln Z of one marginal."""
+        if g not in self._evidence:
+            if len(self.marginals[g]) == 1:
+                low, high, h, _ = self._curve(g)
+                value = logsumexp(h) + np.log((high - low) / _CELLS)
+            else:
+                draws = self._subset_draws(g, 10_000, np.random.default_rng(7))
+                value = draws.log_evidence
+            self._evidence[g] = value
+        return self._evidence[g]
+
+    # --- draws ----------------------------------------------------------------------
+    def sample(self, n, rng):
+        """Draws of the posterior.
+
+        Parameters
+        ----------
+        n : int
+        rng : int, SeedSequence or numpy Generator
+
+        Returns
+        -------
+        (n, d) array
+            Marginals that share no parameter are drawn independently of one another:
+            the smallest subsets first, until all parameters are covered.
+
+        Raises
+        ------
+        ValueError
+            If some parameter is in no marginal.
+        """
+        rng = generator(rng)
+        n = int(n)
+        out = np.full((n, self.d), np.nan)
+        for g in self._cover():
+            m = list(self.marginals[g])
+            draws = self._subset_sample(g, n, rng)
+            free = np.isnan(out[0, m]) if n else np.ones(len(m), bool)
+            out[:, np.array(m)[free]] = draws[:, free]
+        return out
+
+    def sample_marginal(self, g, n, rng):
+        """Draws (n, k) of the g-th subset of parameters."""
+        return self._subset_sample(g, int(n), generator(rng))
+
+    def marginal(self, i):
+        """The posterior of one marginal.
+
+        Parameters
+        ----------
+        i : int, str or tuple
+            A parameter, or a tuple of parameters, that the estimator has a head for.
+
+        Returns
+        -------
+        Marginal
+            With ``sample(n, rng)`` and ``log_prob(values)``, both of the subset's
+            columns.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no such head; of a joint posterior take columns of
+            ``sample``.
+        """
+        want = (i,) if isinstance(i, (int, np.integer, str)) else tuple(i)
+        want = tuple(
+            self.names.index(k) if isinstance(k, str) else int(k) for k in want
+        )
+        for g, m in enumerate(self.marginals):
+            if m == want:
+                return Marginal(self, g)
+        raise ValueError(
+            f"no head for the marginal {want}; there are {list(self.marginals)[:20]}. Of"
+            " a joint posterior take columns of .sample"
+        )
+
+    def _cover(self):
+        chosen, done = [], set()
+        sizes = sorted(range(len(self.marginals)), key=lambda g: len(self.marginals[g]))
+        for strict in (True, False):
+            for g in sizes:
+                m = set(self.marginals[g])
+                if (not m & done) if strict else (m - done):
+                    chosen.append(g)
+                    done |= m
+        if len(done) < self.d:
+            missing = [self.names[i] for i in range(self.d) if i not in done]
+            raise ValueError(
+                f"sample: {', '.join(missing)} are in no marginal of this estimator; use"
+                " .marginal(...) for those that are"
+            )
+        return chosen
+
+    def _subset_sample(self, g, n, rng):
+        m = list(self.marginals[g])
+        if len(m) == 1:
+            low, high, _, cumulative = self._curve(g)
+            cell = np.searchsorted(cumulative, rng.random(n) * cumulative[-1])
+            u = low + (np.minimum(cell, _CELLS - 1) + rng.random(n)) * (
+                (high - low) / _CELLS
+            )
+            full = np.full((n, self.d), 0.5)
+            full[:, m[0]] = u
+            return self._coordinates.prior.ppf(full)[:, m]
+        full = np.zeros((n, self.d))
+        full[:, m] = self._subset_draws(g, n, rng).z
+        return self._coordinates.theta(full)[:, m]
+
+    def _subset_draws(self, g, n, rng):
+        k, ratio = len(self.marginals[g]), self._subset_ratio(g)
+        return anneal(ratio, k, n, rng, pool=self.pool, last=self.steps)
+
+    def _subset_ratio(self, g):
+        m = list(self.marginals[g])
+        if self.joint:
+            return lambda z: self._ratio(z)[:, 0]
+
+        def ratio(z):
+            full = np.zeros((len(z), self.d))
+            full[:, m] = z
+            return self._ratio(full)[:, g] + self._correlated(z, m)
+
+        return ratio
+
+    def _correlated(self, z, m):
+        """Log density of correlated priors relative to independent ones."""
+        if self._correlation is None or len(m) == 1:
+            return 0.0
+        r = self._correlation[np.ix_(m, m)]
+        quadratic = (z * (z - np.linalg.solve(r, z.T).T)).sum(1)
+        return 0.5 * quadratic - 0.5 * np.linalg.slogdet(r)[1]
+
+    # --- one-dimensional tables -----------------------------------------------------
+    def _curve(self, g):
+        """low, high (in u), h and cumulative weights on cells, of a 1-D marginal."""
+        if self._table is None:
+            self._table = self._tabulate()
+        return self._table[g]
+
+    def _tabulate(self):
+        one = np.array(self._one)
+        cols = np.array([self.marginals[g][0] for g in one])
+        low, high = np.zeros(self.d), np.ones(self.d)
+        middle = (np.arange(_CELLS) + 0.5) / _CELLS
+        for _ in range(12):
+            u = low + middle[:, None] * (high - low)
+            h = np.asarray(self._ratio(ndtri(u))[:, one], dtype=np.float64)
+            if not np.isfinite(h).all():
+                raise ValueError(
+                    "the log ratio is not finite inside the prior; the network has"
+                    " diverged: train again with a smaller learning rate"
+                )
+            keep = h > h.max(0) - _DEEP
+            first, last = keep.argmax(0), _CELLS - keep[::-1].argmax(0)
+            width = (high - low) / _CELLS
+            new_low, new_high = low.copy(), high.copy()
+            new_low[cols] = np.maximum(low[cols] + (first - 1) * width[cols], low[cols])
+            new_high[cols] = np.minimum(
+                low[cols] + (last + 1) * width[cols], high[cols]
+            )
+            if ((new_high - new_low) > 0.5 * (high - low)).all():
+                break
+            low, high = new_low, new_high
+        weights = np.cumsum(np.exp(h - h.max(0)), axis=0)
+        return {
+            g: (low[c], high[c], h[:, k], weights[:, k])
+            for k, (g, c) in enumerate(zip(one, cols, strict=True))
+        }
+
+    # --- summaries ------------------------------------------------------------------
+    def _moments(self):
+        if not hasattr(self, "_mean"):
+            draws = self.sample(20_000, 11)
+            self._mean, self._std = draws.mean(0), draws.std(0)
+        return self._mean, self._std
+
+    @property
+    def mean(self):
+        """Posterior mean (d,), from 20 000 draws with a fixed seed."""
+        return self._moments()[0]
+
+    @property
+    def std(self):
+        """Posterior standard deviation (d,), from 20 000 draws with a fixed seed."""
+        return self._moments()[1]
+
+    def corner(self, n=20_000, rng=0, truth=None, fig=None):
+        """One- and two-dimensional histograms of draws.
+
+        Two-dimensional panels of an estimator without joint head show its own 2-D
+        marginals, and are left empty where it has none.
+
+        Parameters
+        ----------
+        n : int
+        rng : seed
+        truth : (d,) array, optional
+            Marked in every panel.
+        fig : matplotlib Figure, optional
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from ._corner import corner
+
+        return corner(self, n, generator(rng), truth, fig)
+
+    def to_getdist(self, n=10_000, rng=0):
+        """Draws as ``getdist.MCSamples`` (needs the package getdist)."""
+        from ._exports import to_getdist
+
+        return to_getdist(self, n, generator(rng))
+
+    def to_arviz(self, n=10_000, rng=0):
+        """Draws as arviz inference data, one chain (needs the package arviz)."""
+        from ._exports import to_arviz
+
+        return to_arviz(self, n, generator(rng))
+
+    def _theta(self, theta):
+        theta = np.asarray(theta, dtype=np.float64)
+        if theta.ndim == 1 and self.d == len(theta):
+            theta = theta[None]
+        if theta.ndim != 2 or theta.shape[1] != self.d:
+            raise ValueError(
+                f"theta has shape {theta.shape}; expected (n, {self.d}), one column for"
+                f" each of {', '.join(self.names)}"
+            )
+        return theta
+
+
+class Marginal:
+    """Posterior of a subset of the parameters; made by `Posterior.marginal`."""
+
+    def __init__(self, posterior, g):
+        self._posterior, self._g = posterior, g
+        self.indices = posterior.marginals[g]
+        self.names = [posterior.names[i] for i in self.indices]
+
+    def __repr__(self):
+        return f"<marginal posterior of {', '.join(self.names)}>"
+
+    def sample(self, n, rng):
+        """Draws (n, k)."""
+        return self._posterior.sample_marginal(self._g, n, rng)
+
+    def log_prob(self, values):
+        """Normalised log density (n,) at values (n, k)."""
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(self.indices):
+            raise ValueError(
+                f"values have shape {values.shape}; expected (n, {len(self.indices)})"
+            )
+        post = self._posterior
+        theta = post._coordinates.theta(np.zeros((1, post.d)))
+        theta = np.repeat(theta, len(values), axis=0)
+        theta[:, list(self.indices)] = values
+        return post.log_prob(theta)[:, self._g]
+
+
+def _correlation(prior):
+    """Correlation matrix of the prior; None if its parameters are independent."""
+    out = None
+    for cols, part in prior._parts:
+        if isinstance(part, family.Correlated):
+            out = np.eye(prior.d) if out is None else out
+            sd = np.sqrt(np.diag(part.covariance))
+            out[cols, cols] = part.covariance / np.outer(sd, sd)
+    return out

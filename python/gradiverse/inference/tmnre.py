@@ -1,0 +1,315 @@
+"""TMNRE: rounds of simulating, training marginal ratios, and truncating the prior."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ._pool import open_pool
+from .nre import NRE
+from .rounds import Round, truncate
+
+__all__ = ["TMNRE"]
+
+_FORMAT = 1
+
+
+class TMNRE:
+    """Truncated marginal neural ratio estimation of one observation.
+
+    A round takes all stored simulations inside the present box, simulates more from the
+    prior inside it, trains the one-dimensional ratios and cuts each parameter to the
+    hull of ``h - max h > ln epsilon``. It stops when a box keeps more than `stop` of
+    the volume of the one before, or after `max_rounds`; what is left of the budget is
+    then simulated in the last box, and the wanted marginals are trained there.
+
+    Parameters
+    ----------
+    simulator : callable or Simulator
+        ``simulator(theta (n, d), rng) -> (n, ...)`` array or dict of arrays.
+    prior : Prior
+    x_obs : array, or dict of arrays
+        The observation.
+    marginals : "1d", "2d", None or list of index tuples
+        Of the last network.
+    epsilon : float
+        Smallest likelihood ratio kept, relative to the largest.
+    budget : int
+        Simulator calls, all of them counted: failed ones, rows cut away later, and rows
+        that the bank held before.
+    bank : None, path or Bank
+        Where simulations are kept; None: in memory. With a path the state of the rounds
+        is kept beside it (``<path>.rounds.json``), and `run` goes on where an
+        interrupted one stopped.
+    rng : int
+    share : float
+        Part of the budget that a round's network is trained on.
+    stop : float
+    max_rounds : int
+    draws : int
+        Draws of the prior for each cut, at least 1e5.
+    progress : bool
+        Print a line for each round.
+    executor, batch_size
+        As for `Bank.simulate`.
+    **options
+        For `NRE`: loss, embedding, failures, head, members, epochs, ...
+
+    Attributes
+    ----------
+    bounds : (d, 2) array
+        The last box, in parameter units.
+    rounds : list of Round
+    n_simulations : int
+        Simulator calls.
+    estimator : NRE
+    posterior : Posterior
+        Of x_obs, under the prior in the last box.
+    log_volume : float
+        ln of the box's share of the prior: p(x_obs) is its exponential times the
+        evidence in the box, if no mass was lost.
+
+    Raises
+    ------
+    ValueError
+        If the budget is too small, or the stored state is of other settings.
+
+    Notes
+    -----
+    Boxes are nested, so rows inside the box are exact draws of the restricted prior
+    whichever round they come from. Miller et al. (2021), arXiv:2107.01214.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradiverse.inference import TMNRE, Prior
+    >>> prior = Prior(a=(-1.0, 1.0), b=(-1.0, 1.0))
+    >>> def simulator(theta, rng):
+    ...     return theta + 0.05 * rng.normal(size=theta.shape)
+    >>> t = TMNRE(simulator, prior, np.array([0.2, -0.3]), budget=3000, epochs=10)
+    >>> t.run().n_simulations
+    3000
+    >>> bool(t.rounds[-1].volume < 0.5)
+    True
+    """
+
+    def __init__(
+        self,
+        simulator,
+        prior,
+        x_obs,
+        marginals="1d",
+        epsilon=1e-6,
+        budget=55_000,
+        bank=None,
+        rng=0,
+        *,
+        share=0.3,
+        stop=0.8,
+        max_rounds=10,
+        draws=100_000,
+        progress=False,
+        executor=None,
+        batch_size=1000,
+        **options,
+    ):
+        if not 0 < epsilon < 1:
+            raise ValueError(f"TMNRE: epsilon is {epsilon}, must lie between 0 and 1")
+        if not 0 < share <= 1 or not 0 < stop <= 1:
+            raise ValueError(f"TMNRE: share {share} and stop {stop} must lie in (0, 1]")
+        if int(budget) * share < 8:
+            raise ValueError(f"TMNRE: a budget of {budget} is too small")
+        if int(max_rounds) < 1:
+            raise ValueError(f"TMNRE: max_rounds is {max_rounds}, must be at least 1")
+        if not isinstance(rng, (int, np.integer)):
+            raise TypeError("TMNRE: rng must be an int, so that a run can be resumed")
+        NRE(prior, marginals=marginals, **options)  # options are checked at once
+        self.prior, self.x_obs, self.marginals = prior, x_obs, marginals
+        self.epsilon, self.budget = float(epsilon), int(budget)
+        self.rng, self.share, self.stop = int(rng), float(share), float(stop)
+        self.max_rounds, self.draws = int(max_rounds), int(draws)
+        self.progress, self.options = bool(progress), options
+        self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
+        self.rounds, self.estimator, self.posterior = [], None, None
+
+    def __repr__(self):
+        return (
+            f"<TMNRE: {len(self.rounds)} rounds, {self.n_simulations} of {self.budget}"
+            " simulations>"
+        )
+
+    @property
+    def bounds(self):
+        """The last box (d, 2), in parameter units."""
+        return self.rounds[-1].bounds if self.rounds else self.prior.bounds
+
+    @property
+    def n_simulations(self):
+        """Simulator calls so far, failed ones and those cut away included."""
+        return len(self._pool)
+
+    @property
+    def log_volume(self):
+        """ln of the share of the prior's mass inside the last box."""
+        return self.prior.truncate(self.bounds).log_volume
+
+    # --- the loop -------------------------------------------------------------------
+    def run(self):
+        """Run the rounds that are still missing, and train the last network.
+
+        Returns
+        -------
+        TMNRE
+            Itself.
+        """
+        self._load()
+        while not self._finished():
+            self._round()
+            self._save()
+        self._last()
+        return self
+
+    def _finished(self):
+        if not self.rounds:
+            return False
+        last = self.rounds[-1]
+        return (
+            last.ratio > self.stop
+            or len(self.rounds) >= self.max_rounds
+            or self.n_simulations >= self.budget
+        )
+
+    def _round(self):
+        index = len(self.rounds) + 1
+        box = self.rounds[-1].next_bounds if self.rounds else self.prior.bounds
+        prior = self.prior.truncate(box)
+        wanted = int(self.share * self.budget)
+        before = len(self._pool)
+        reused = len(self._pool.inside(box))
+        new = min(max(wanted - reused, 0), self.budget - before)
+        self._pool.add(new, prior, self._seed(index))
+        rows = self._pool.inside(box)
+        est = self._train(prior, rows, "1d", index)
+        bounds, edge, cut = truncate(
+            lambda theta: est.log_ratio(theta, self.x_obs),
+            prior,
+            self.epsilon,
+            np.random.default_rng([self.rng, index, 1]),
+            self.draws,
+        )
+        done = Round(
+            index=index,
+            bounds=np.array(prior.bounds),
+            log_volume=prior.log_volume,
+            n_new=len(self._pool) - before,
+            n_reused=reused,
+            n_failed=self._pool.failed(before),
+            validation_loss=_best(est),
+            next_bounds=bounds,
+            next_log_volume=self.prior.truncate(bounds).log_volume,
+            edge_mass=edge,
+            cut_mass=cut,
+        )
+        self.rounds.append(done)
+        self._tell(self._line(done))
+
+    def _last(self):
+        box = self.bounds
+        prior = self.prior.truncate(box)
+        missing = self.budget - len(self._pool)
+        self._pool.add(missing, prior, self._seed(0))
+        rows = self._pool.inside(box)
+        self.estimator = self._train(prior, rows, self.marginals, 0)
+        self.posterior = self.estimator.posterior(self.x_obs)
+        self._tell(
+            f"last: box volume {np.exp(self.log_volume):.3g}, {len(rows)} simulations"
+            f" inside, {self.n_simulations} in all; validation loss"
+            f" {_best(self.estimator):.4f}"
+        )
+
+    def _train(self, prior, rows, marginals, index):
+        options = dict(self.options)
+        seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
+        est = NRE(prior, marginals=marginals, rng=seed, **options)
+        return est.fit(*self._pool.data(rows))
+
+    def _seed(self, index):
+        return int(np.random.SeedSequence([self.rng, index]).generate_state(1)[0])
+
+    def _tell(self, line):
+        if self.progress:
+            print(line, flush=True)
+
+    def _line(self, r):
+        parts = [
+            f"round {r.index}: box volume {r.volume:.3g}",
+            f"{r.n_new} new + {r.n_reused} reused simulations",
+            f"validation loss {r.validation_loss:.4f}",
+            f"next box x {r.ratio:.3g}",
+            f"posterior mass cut {r.cut_mass.sum():.1e}",
+        ]
+        if r.n_failed:
+            parts.insert(2, f"{r.n_failed} failed")
+        lost = r.lost(self.prior)
+        if lost is None:
+            parts.append("no edge inside the prior")
+        else:
+            mass, name, side = lost
+            word = "mass cut too early?" if mass > EDGE_WARNING else "mass"
+            parts.append(f"{word} at inner edges <= {mass:.1e} ({name} {side})")
+        return ", ".join(parts)
+
+    # --- the state file -------------------------------------------------------------
+    @property
+    def _settings(self):
+        return {
+            "format": _FORMAT,
+            "prior": self.prior.describe(),
+            "epsilon": self.epsilon,
+            "budget": self.budget,
+            "rng": self.rng,
+            "share": self.share,
+        }
+
+    def _path(self):
+        path = self._pool.path
+        return None if path is None else Path(f"{path}.rounds.json")
+
+    def _save(self):
+        path = self._path()
+        if path is None:
+            return
+        text = json.dumps(
+            {"settings": self._settings, "rounds": [r.plain() for r in self.rounds]},
+            indent=1,
+        )
+        part = path.with_name(path.name + ".part")
+        part.write_text(text)
+        os.replace(part, path)
+
+    def _load(self):
+        path = self._path()
+        if path is None or not path.exists():
+            return
+        state = json.loads(path.read_text())
+        if state["settings"] != json.loads(json.dumps(self._settings)):
+            differ = [
+                k
+                for k, v in json.loads(json.dumps(self._settings)).items()
+                if state["settings"].get(k) != v
+            ]
+            raise ValueError(
+                f"TMNRE: {path.name} belongs to a run with another"
+                f" {', '.join(differ)}; give the same settings, or another bank"
+            )
+        self.rounds = [Round.restore(r) for r in state["rounds"]]
+
+
+EDGE_WARNING = 0.005
+
+
+def _best(est):
+    """Lowest validation loss, summed over blocks, averaged over members."""
+    best = [h["validation_loss"].min() for h in est.history]
+    return float(np.sum(best) / est.members)
