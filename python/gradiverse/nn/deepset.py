@@ -48,7 +48,7 @@ def pad_sets(sets, dtype=np.float32):
 
 
 class DeepSet(Layer):
-    """rho(pool over members of phi(member)): any order, any number (Zaheer et al. 2017).
+    """rho(pool over members of phi(member)): any order and number (Zaheer et al. 2017).
 
     Parameters
     ----------

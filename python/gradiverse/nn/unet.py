@@ -2,6 +2,7 @@
 
 import math
 
+from ..ops import concatenate
 from ._base import Layer, float_input, shape_of
 from .blocks import ConvBlock, convolution_of
 from .conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -41,9 +42,10 @@ class UNet(Layer):
 
     Notes
     -----
-    Parameters: down (depth + 1 blocks "0", "1", ...), up (depth transposed convolutions),
-    join (depth blocks), head (a convolution of one place). Input (batch, c_in, n, ...)
-    with lengths divisible by the product of the factors, output (batch, c_out, n, ...).
+    Parameters: down (depth + 1 blocks "0", "1", ...), up (depth transposed
+    convolutions), join (depth blocks), head (a convolution of one place). Input (batch,
+    c_in, n, ...) with lengths divisible by the product of the factors, output (batch,
+    c_out, n, ...).
 
     Examples
     --------
@@ -65,10 +67,8 @@ class UNet(Layer):
                 f"UNet: padding must be 'same' or 'periodic', not {padding!r}"
             )
         self.dim, self.c_in, self.c_out = dim, c_in, c_out
-        self.width, self.depth = (
-            whole(width, "width", "UNet"),
-            whole(depth, "depth", "UNet", 0),
-        )
+        self.width = whole(width, "width", "UNet")
+        self.depth = whole(depth, "depth", "UNet", 0)
         factors = factor if isinstance(factor, (tuple, list)) else (factor,) * depth
         if len(factors) != depth:
             raise ValueError(
@@ -97,22 +97,20 @@ class UNet(Layer):
 
     def _forward(self, params, x, context):
         x = float_input(x, repr(self))
-        shape, whole_factor = shape_of(x), math.prod(self.factor)
+        shape, cell = shape_of(x), math.prod(self.factor)
         if len(shape) != 2 + self.dim or shape[1] != self.c_in:
             raise ValueError(
                 f"{self!r}: x has shape {shape}; (batch, {self.c_in}, ...) with"
                 f" {self.dim} axes behind the channels is needed"
             )
-        if any(n % whole_factor for n in shape[2:]):
+        if any(n % cell for n in shape[2:]):
             raise ValueError(
-                f"{self!r}: lengths {shape[2:]} are not divisible by {whole_factor}, the"
+                f"{self!r}: lengths {shape[2:]} are not divisible by {cell}, the"
                 " product of the factors; pad or crop x"
             )
         return self._walk(params, x, context)
 
     def _walk(self, params, x, context):
-        from ..ops import concatenate
-
         parts = {name: context.child(name) for name in ("down", "up", "join")}
 
         def run(name, i, x):
