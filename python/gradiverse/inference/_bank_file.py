@@ -6,6 +6,7 @@ the superblock, so the file is a complete HDF5 file at any moment. Callers that 
 hold the mutex of `_claims`.
 """
 
+import contextlib
 import copy
 import errno
 import math
@@ -19,6 +20,7 @@ from . import _hdf5, _mapping
 
 FORMAT, FORMAT_VERSION = "gradiverse bank", 1
 ALIGN = max(4096, mmap.PAGESIZE)
+_SMALL = ("status", "message", "call", "failures/text")
 TABLES = "failures"  # group of datasets that do not have one row per simulation
 
 
@@ -82,12 +84,24 @@ class Layout:
         return sizes
 
 
+@contextlib.contextmanager
+def opened(path):
+    """The file as h5py sees it now.
+
+    By a Python file, so that neither locks nor modes of other handles that this process
+    has on it matter.
+    """
+    with open(path, "rb") as raw, h5py.File(raw, "r") as file:
+        yield file
+
+
 def read_layout(path):
     """The layout of the bank at `path`; ValueError if it is none."""
+    stack = contextlib.ExitStack()
     try:
         with open(path, "rb") as file:
             stamp = file.read(_hdf5.SUPERBLOCK)
-        file = h5py.File(path, "r", locking=False)
+        file = stack.enter_context(opened(path))
     except PermissionError as error:
         raise PermissionError(
             error.errno, f"{path}: no permission to read the bank"
@@ -98,7 +112,7 @@ def read_layout(path):
         raise ValueError(
             f"{path}: not an HDF5 file, or a truncated one ({error})"
         ) from None
-    with file:
+    with stack:
         if file.attrs.get("format") != FORMAT:
             raise ValueError(
                 f"{path} is an HDF5 file but no bank of simulations; give another "
@@ -208,7 +222,9 @@ class BankFile:
         if self._writers:
             self._writers += 1
             return
-        if _hdf5.end_of_file(self.layout.stamp) is None:
+        columns = self.layout.columns.values()
+        even = all(offset % ALIGN == 0 for c in columns for offset, _ in c.pieces())
+        if _hdf5.end_of_file(self.layout.stamp) is None or not even:
             raise ValueError(
                 f"{self.path} was rewritten by another program and can only be read; "
                 "Bank.export makes a bank that can grow"
@@ -242,11 +258,26 @@ class BankFile:
         """Rows of a column, read-only, straight from the file."""
         if name not in self._arrays:
             column, rows = self.layout.sizes()[name]
-            shape = (rows, *column.row_shape)
-            self._arrays[name] = _mapping.joined(
-                self.fd, column.pieces(), shape, column.dtype
-            )
+            shape, pieces = (rows, *column.row_shape), column.pieces()
+            if name in _SMALL and not _mapping.fits(pieces):
+                self._arrays[name] = self._copied(name)
+            else:
+                self._arrays[name] = _mapping.joined(
+                    self.fd, pieces, shape, column.dtype
+                )
         return self._arrays[name]
+
+    def _copied(self, name):
+        """A small column of a file that another program has rewritten."""
+        with opened(self.path) as file:
+            return file[name][:]
+
+    @contextlib.contextmanager
+    def datasets(self):
+        """All columns as h5py datasets, whoever has written the file."""
+        self.refresh()
+        with opened(self.path) as file:
+            yield {name: file[name] for name in self.layout.columns}
 
     def write(self, name, start, values):
         """Write rows from `start` on; OSError says what to do when the disk is full."""

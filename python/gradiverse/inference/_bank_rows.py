@@ -71,14 +71,3 @@ def take(arrays, rows):
     return {
         k: take(v, rows) if isinstance(v, dict) else v[rows] for k, v in arrays.items()
     }
-
-
-def row_bytes(arrays):
-    """Bytes of one row of all arrays."""
-    total = 0
-    for value in arrays.values():
-        if isinstance(value, dict):
-            total += row_bytes(value)
-        else:
-            total += value.dtype.itemsize * int(np.prod(value.shape[1:]))
-    return total

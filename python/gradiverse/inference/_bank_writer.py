@@ -48,9 +48,9 @@ class Writer:
             self.file.end_writing()
 
     def __exit__(self, *exc):
-        for start, stop in sorted(self._mine):
-            self.give_back(start, stop)
-        self._stack.close()
+        with self._stack:
+            for start, stop in sorted(self._mine):
+                self._stack.callback(self.give_back, start, stop)
 
     @contextlib.contextmanager
     def locked(self):
@@ -133,9 +133,11 @@ class Writer:
 
     def give_back(self, start, stop):
         """Make reserved rows free again."""
-        with self.locked():
-            self.file.write("status", start, np.full(stop - start, FREE, np.int8))
-            self._mine.discard((start, stop))
+        self._mine.discard((start, stop))
+        try:
+            with self.locked():
+                self.file.write("status", start, np.full(stop - start, FREE, np.int8))
+        finally:
             self.claims.release(start, stop)
             self._start = min(self._start, start)
 
@@ -247,9 +249,11 @@ def fill(writer, n, prior, simulator, seed, size, flight, call, units, sync, pro
                 rows = writer.claim(n, size)
                 if rows:
                     args = (prior, simulator, seed, rows[0], rows[1] - rows[0])
-                    flight.submit(rows, _parallel.run_batch, *args)
+                    with _naming_losses(flight):
+                        flight.submit(rows, _parallel.run_batch, *args)
             if len(flight):
-                (a, b), result = _landed(flight)
+                with _naming_losses(flight):
+                    (a, b), result = flight.next()
                 works = works or result.raised < b - a
                 held.append((a, b, result))
                 raised = sum(r.raised for _, _, r in held)
@@ -273,20 +277,24 @@ def fill(writer, n, prior, simulator, seed, size, flight, call, units, sync, pro
         raise
 
 
-def _landed(flight):
-    """The next batch to end; RuntimeError if the executor has lost it."""
+@contextlib.contextmanager
+def _naming_losses(flight):
+    """RuntimeError if the executor loses a batch; bad results raise what they raise."""
     try:
-        return flight.next()
-    except (ValueError, TypeError) as error:
-        if isinstance(flight, _parallel.Here):
-            raise
-        raise type(error)(f"{error} (in a worker of the executor)") from error
+        yield
     except Exception as error:
+        lost = not isinstance(error, (ValueError, TypeError))
+        if isinstance(flight, _parallel.Here) or not (lost or _unpicklable(error)):
+            raise
         raise RuntimeError(
             f"a batch was lost: {type(error).__name__}: {error}; with processes the "
             "prior and the simulator must be picklable (functions of a module, no "
             "lambdas), and a worker must survive. Stored rows are safe"
         ) from error
+
+
+def _unpicklable(error):
+    return "pickle" in str(error)
 
 
 def _useless(held, raised):

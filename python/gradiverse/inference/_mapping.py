@@ -33,6 +33,13 @@ class _Pages:
         self.end.atexit = False
 
 
+def fits(pieces):
+    """Whether pieces of a file, as of `joined`, can be mapped side by side."""
+    page = mmap.PAGESIZE
+    even = all(offset % page == 0 for offset, _ in pieces)
+    return len(pieces) < 2 or (even and all(n % page == 0 for _, n in pieces[:-1]))
+
+
 def joined(fd, pieces, shape, dtype):
     """Array (read-only) whose bytes are the pieces of a file in turn.
 
@@ -41,7 +48,8 @@ def joined(fd, pieces, shape, dtype):
     fd : int
         Open file.
     pieces : list of (offset, nbytes)
-        Offsets are multiples of the page size, and so are all nbytes but the last.
+        If there are several, offsets are multiples of the page size, and so are all
+        nbytes but the last.
     shape, dtype
         Of the result; its size may be less than that of the pieces.
 
@@ -59,12 +67,13 @@ def joined(fd, pieces, shape, dtype):
         empty.flags.writeable = False
         return empty
     page = mmap.PAGESIZE
-    uneven = [n for _, n in pieces[:-1] if n % page]
-    if uneven or any(offset % page for offset, _ in pieces):
+    if not fits(pieces):
         raise ValueError(
             f"parts of the file do not fall on this machine's memory pages ({page} "
             "bytes); write it anew with Bank.export"
         )
+    lead = pieces[0][0] % page
+    pieces = [(pieces[0][0] - lead, pieces[0][1] + lead), *pieces[1:]]
     lib, length = _libc(), -(-sum(n for _, n in pieces) // page) * page
     address = _checked(lib, 0, length, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
     at = address
@@ -79,7 +88,7 @@ def joined(fd, pieces, shape, dtype):
         raise
     interface = {
         "version": 3,
-        "data": (address, True),
+        "data": (address + lead, True),
         "shape": tuple(shape),
         "typestr": dtype.str,
     }

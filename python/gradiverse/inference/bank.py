@@ -9,7 +9,7 @@ import numpy as np
 from . import _bank_writer, _parallel
 from ._bank_file import BankFile
 from ._bank_make import STATUS, agreed, make
-from ._bank_rows import Rows, row_bytes, take
+from ._bank_rows import Rows, take
 from ._bank_writer import FAILED, VALID, Writer
 from .prior import Prior
 from .simulator import Simulator
@@ -323,29 +323,29 @@ class Bank:
             raise ValueError(f"{path} exists; export writes new files only")
         attributes = dict(self._file.layout.attributes)
         attributes.pop("calls", None)
-        rows, arrays = self.rows(valid), self.arrays()
+        rows = self.rows(valid)
+        columns = _bank_writer.data_columns(self._file.layout)
         units = {
             k.partition("/")[2] or "x": c.attributes.get("units", "")
-            for k, c in _bank_writer.data_columns(self._file.layout).items()
+            for k, c in columns.items()
         }
         make(os.fspath(path), self.prior, attributes)
         other = Bank(path, self.prior, self.simulator, units)
-        step = max(1, (1 << 24) // row_bytes(arrays))
+        step = max(1, (1 << 24) // max(1, sum(c.row_bytes for c in columns.values())))
         status = self._array("status")
         call = {
             "seed": "none",
             "simulator": f"exported from {os.path.basename(self.path)}",
             "version": version("gradiverse"),
         }
-        with Writer(other._file) as writer:
+        with Writer(other._file) as writer, self._file.datasets() as datasets:
             number = writer.prepare(len(rows), call)
             while span := writer.claim(len(rows), step):
                 part = rows[slice(*span)]
-                values = take(arrays, part)
                 failed = np.flatnonzero(status[part] == FAILED)
                 messages = {int(k): "failed in the other bank" for k in failed}
-                x = _parallel.arrays_of(values["x"], len(part))
-                result = _parallel.Result(values["theta"], x, messages, 0)
+                x = {k: datasets[k][part] for k in columns}
+                result = _parallel.Result(datasets["theta"][part], x, messages, 0)
                 writer.store(*span, result, number, other.units)
         return other
 
