@@ -3,6 +3,7 @@
 from ._base import Layer, shape_of
 from .activations import activation as named
 from .conv import Conv1d, Conv2d, Conv3d
+from .dense import whole
 from .norm import BatchNorm, GroupNorm, InstanceNorm
 
 __all__ = ["ConvBlock", "Residual"]
@@ -73,7 +74,8 @@ class ConvBlock(Layer):
         Channels.
     kernel : int
     stride : int
-        Of the first convolution.
+        Of the first convolution, which has kernel // 2 places of padding on both sides
+        where padding is "same".
     padding : str
         "same" or "periodic" (and "valid" without residual).
     norm : "batch", "group" (8 channels each, or one group), "instance" or None
@@ -102,12 +104,16 @@ class ConvBlock(Layer):
         conv = convolution_of(dim, "ConvBlock")
         if norm not in _NORMS:
             raise ValueError(f"ConvBlock: norm must be one of {_NORMS}, not {norm!r}")
-        self.dim, self.c_in, self.c_out, self.kernel = dim, c_in, c_out, kernel
-        self.stride, self.padding, self.norm = stride, padding, norm
+        self.dim, self.c_in, self.c_out = dim, c_in, c_out
+        self.kernel = kernel = whole(kernel, "kernel", "ConvBlock")
+        self.stride = stride = whole(stride, "stride", "ConvBlock")
+        self.padding, self.norm = padding, norm
         self.activation, self.residual = activation, bool(residual)
         bias = {"bias": norm is None}
+        half = padding == "same" and kernel % 2 == 1  # the same margin on both sides
+        margin = kernel // 2 if half else padding
         made = {
-            "conv1": conv(c_in, c_out, kernel, stride, padding=padding, **bias),
+            "conv1": conv(c_in, c_out, kernel, stride, padding=margin, **bias),
             "norm1": self._norm(),
             "conv2": conv(c_out, c_out, kernel, padding=padding, **bias),
             "norm2": self._norm(),
