@@ -20,6 +20,7 @@ True
 
 from ._base import Optimizer
 from ._first import adam, adamw, radam, sgd
+from ._lbfgs import lbfgs
 from ._schedules import cosine, exponential, one_cycle, plateau, staircase, warmup
 from ._wrap import average, clip
 
@@ -31,6 +32,7 @@ __all__ = [
     "clip",
     "cosine",
     "exponential",
+    "lbfgs",
     "one_cycle",
     "plateau",
     "radam",

@@ -127,7 +127,9 @@ class _Cosine(Schedule):
         falling = _blend(self.lr, self.final, np.minimum(np.maximum(x, 0.0), 1.0))
         if not self.warmup:
             return falling
-        return np.where(t < self.warmup, self.lr * (t + 1) / self.warmup, falling)
+        return np.where(
+            t < self.warmup, self.lr * (t + 1 / self.unit) / self.warmup, falling
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class _Warmup(Schedule):
     steps: float = 1
 
     def at(self, t):
-        ramp = np.minimum((t + 1) / self.steps, 1.0)
+        ramp = np.minimum((t + 1 / self.unit) / self.steps, 1.0)
         return ramp * self.after(t * self.unit)
 
     def bind(self, steps, per_epoch):
@@ -192,9 +194,12 @@ class _Plateau(Schedule):
 
     def observe(self, memory, loss):
         """memory: best loss, epochs without gain, epochs to wait, factor (in place)."""
-        if loss < memory[0] - self.threshold * abs(memory[0]) or (
-            np.isinf(memory[0]) and np.isfinite(loss)
-        ):
+        best = memory[0]
+        if np.isinf(best):
+            gain = np.isfinite(loss)
+        else:
+            gain = loss < best - self.threshold * abs(best)
+        if gain:
             memory[0], memory[1] = loss, 0
         else:
             memory[1] += 1
@@ -323,7 +328,7 @@ def staircase(lr, factor, every, per="step"):
 
 
 def warmup(lr, steps, per="step"):
-    """A schedule multiplied by a linear rise: (t + 1) / steps, at most 1.
+    """A schedule multiplied by a linear rise over its first steps.
 
     Parameters
     ----------

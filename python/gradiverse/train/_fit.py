@@ -1,24 +1,24 @@
 """fit: epochs of optimiser steps that run in C."""
 
-import math
+import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from .. import random
 from .._repeat import as_arrays
 from ..optim import Optimizer
-from ._result import COLUMNS, Fit, TrainingError
-from ._rows import Data, Order, seed_of, split
-from ._step import TRAIN, VALID, Loss, evaluator, stepper
+from ..optim._lbfgs import Lbfgs
+from ._files import read_training, write
+from ._result import Fit, TrainingError
+from ._sweeps import Sweeps
+from ._training import WHO, Steps
 
 __all__ = ["fit"]
 
-SLICE = 0.2  # seconds that steps run before Python has a look
-_WHO = "gv.train.fit"
+PAUSE = 10.0  # seconds between checkpoints where nothing is said
 
 
 class _Interrupt:
@@ -43,176 +43,196 @@ class _Interrupt:
             signal.signal(signal.SIGINT, self._old)
 
 
-class _Trainer:
-    """A training at some point: what goes on from there is a function of its fields."""
+class _Checkpoint:
+    """When and where the training is written."""
 
-    def __init__(self, loss, params, data, optimizer, batch_size, epochs, options):
-        self.seed = seed_of(options["rng"], _WHO)
-        self.data = Data(data, _WHO)
-        self.rows, self.validation_rows = split(
-            self.data.rows, options["validation"], self.seed, _WHO
-        )
-        n = len(self.rows)
-        self.batch = n if batch_size is None else min(batch_size, n)
-        self.order = Order(options["order"], self.rows, self.data, self.seed, _WHO)
-        self.epochs = epochs
-        state = options["state"]
-        self.loss = Loss(loss, options["augment"], state is not None, _WHO)
-        per_epoch = -(-n // self.batch)
-        self.optimizer = optimizer.bind(per_epoch * epochs, per_epoch)
-        params, tree = as_arrays(params, f"{_WHO}: params", copy=True)
-        params = tree.unflatten(params)
-        net, net_tree = as_arrays(state, f"{_WHO}: state", copy=True)
-        start = {
-            "params": params,
-            "opt": self.optimizer.init(params),
-            "net": net_tree.unflatten(net),
-        }
-        self.carry, self.tree = as_arrays(start, _WHO, copy=True)
-        key = random.key(self.seed)
-        self.key = random.fold_in(key, TRAIN)
-        self.check = evaluator(
-            self.loss, self.data, self.batch, random.fold_in(key, VALID), _WHO
-        )
-        self.records = []
-        self.epoch, self.done, self.losses = 0, 0, np.empty(0)
-        self.best = {"epoch": None, "loss": math.nan}
-        self.best_weights = None
-        self.idle = 0
-        self._programs = {}
-
-    # --- the state ------------------------------------------------------------------
-    @property
-    def nest(self):
-        """The carry as a dict of params, opt and net."""
-        return self.tree.unflatten(self.carry)
-
-    def current(self):
-        """Parameters and network state as they would be used now."""
-        carry = self.nest
-        return self.optimizer.evaluated(carry["params"], carry["opt"]), carry["net"]
-
-    def _program(self, size):
-        found = self._programs.get(size)
-        if found is None:
-            found = self._programs[size] = stepper(
-                self.loss, self.optimizer, self.data, self.nest, size, _WHO
+    def __init__(self, checkpoint, restore_best):
+        options = checkpoint if isinstance(checkpoint, dict) else {"path": checkpoint}
+        unknown = set(options) - {"path", "epochs", "seconds"}
+        if unknown or not isinstance(options.get("path"), (str, os.PathLike)):
+            raise TypeError(
+                f"{WHO}: checkpoint is {checkpoint!r}; give a path, or a dict with path"
+                " and epochs or seconds"
             )
-        return found
-
-    # --- one epoch ------------------------------------------------------------------
-    def parts(self):
-        """(rows (steps, size), first step) of the full and the partial batches."""
-        rows = self.order(self.epoch)
-        size = self.batch
-        full = len(rows) // size
-        yield rows[: full * size].reshape(full, size), 0
-        if len(rows) % size:
-            yield rows[None, full * size :], full
-
-    def run_epoch(self, between):
-        """Go on with the epoch until its end; False when `between` says to stop."""
-        parts = list(self.parts())
-        steps = sum(len(rows) for rows, _ in parts)
-        if len(self.losses) != steps:
-            self.losses = np.empty(steps)
-        base = self.epoch * steps
-        fixed = {"data": self.data.flat, "key": self.key}
-        for rows, first in parts:
-            at, n = self.done - first, len(rows)
-            if n == 0 or at >= n:
-                continue
-            program = self._program(rows.shape[1])
-            xs = {"rows": rows, "step": np.arange(base + first, base + first + n)}
-            ys = [self.losses[first : first + n]]
-            while at < n:
-                begin, at = at, program.run(self.carry, xs, fixed, ys, at, SLICE)
-                self.done = first + at
-                self._check_losses(ys[0][begin:at], first + begin)
-                if between(self.done, steps) and self.done < steps:
-                    return False
-        return True
-
-    def _check_losses(self, losses, first):
-        bad = np.flatnonzero(~np.isfinite(losses))
-        if len(bad):
-            raise TrainingError(
-                f"{_WHO}: the loss is {losses[bad[0]]} at epoch {self.epoch + 1}, step"
-                f" {first + bad[0] + 1} of {len(self.losses)}; lower the learning rate,"
-                " clip the gradient (gv.optim.clip), or look for bad rows; the best so"
-                " far is in .result of this error"
-            )
-
-    def train_loss(self):
-        """Mean loss of the epoch, each row counted once."""
-        weights = np.full(len(self.losses), float(self.batch))
-        n = len(self.rows) if not callable(self.order.kind) else None
-        last = (n if n is not None else 0) - (len(self.losses) - 1) * self.batch
-        if n is not None:
-            weights[-1] = last
-        return float(self.losses @ weights / weights.sum())
-
-    def close_epoch(self, seconds):
-        """Validate, keep the best, and note the epoch; returns its record."""
-        carry = self.nest
-        params, net = self.current()
-        train, valid = self.train_loss(), math.nan
-        if len(self.validation_rows):
-            valid = self.check(params, net, self.validation_rows)
-        watched = valid if len(self.validation_rows) else train
-        opt = carry["opt"]
-        last = dict(opt, step=opt["step"] - 1)
-        rate = float(self.optimizer.rate(last))
-        self.epoch += 1
-        self.done = 0
-        self.losses = np.empty(0)
-        better = watched < self.best["loss"] or (
-            self.best["epoch"] is None and math.isfinite(watched)
-        )
-        self.idle = 0 if better else self.idle + 1
-        if better:
-            self.best = {"epoch": self.epoch, "loss": watched}
-            if len(self.validation_rows):
-                nest = {"params": params, "net": net}
-                self.best_weights = as_arrays(nest, _WHO, copy=True)
-        self.optimizer.observe(carry["opt"], watched)
-        record = dict(
-            zip(COLUMNS, (self.epoch, train, valid, rate, seconds), strict=True)
-        )
-        self.records.append(record)
-        return record
-
-    def result(self, restore_best, interrupted=False):
-        """The `Fit` of this point."""
-        if restore_best and self.best_weights is not None:
-            leaves, tree = self.best_weights
-            best = tree.unflatten(leaves)
-            params, net = best["params"], best["net"]
+        self.path = Path(options["path"])
+        self.epochs = options.get("epochs")
+        self.seconds = options.get("seconds")
+        for name in ("epochs", "seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{WHO}: checkpoint: {name} must be positive")
+        if self.epochs is None and self.seconds is None:
+            self.pause = PAUSE
         else:
-            params, net = self.current()
-        return Fit(
-            params=params,
-            state=net if self.loss.stateful else None,
-            history=pd.DataFrame(self.records, columns=COLUMNS),
-            best=dict(self.best),
-            validation_rows=self.validation_rows,
-            interrupted=interrupted,
+            self.pause = self.seconds
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"{WHO}: checkpoint: there is no folder {self.path.parent}"
+            )
+        self._last = -np.inf
+        self._restore_best = restore_best
+
+    def after_steps(self, training):
+        """Between steps: only where seconds were asked for."""
+        if self.seconds is not None and self._due():
+            self.write(training)
+
+    def after_epoch(self, training):
+        """At the end of an epoch."""
+        counted = self.epochs is not None and training.epoch % self.epochs == 0
+        if counted or (self.pause is not None and self._due()):
+            self.write(training)
+
+    def _due(self):
+        return time.monotonic() - self._last >= self.pause
+
+    def write(self, training):
+        """Write now."""
+        params, net = training.weights(self._restore_best)
+        snapshot = training.snapshot()
+        write(self.path, params, None, net, snapshot, f"{WHO}: checkpoint")
+        self._last = time.monotonic()
+
+
+class _Bar:
+    """Progress by tqdm: one unit per step."""
+
+    def __init__(self, show, epochs, training):
+        self._bar = None
+        if show:
+            from tqdm.auto import tqdm
+
+            steps = training.steps_per_epoch
+            begun = training.epoch * steps + training.done
+            self._bar = tqdm(total=epochs * steps, initial=begun, unit="step")
+
+    def move(self, n):
+        """n more steps."""
+        if self._bar is not None:
+            self._bar.update(n)
+
+    def note(self, record):
+        """Losses of an epoch."""
+        if self._bar is not None:
+            names = {"train_loss": "train", "validation_loss": "validation"}
+            shown = {v: record[k] for k, v in names.items() if record[k] == record[k]}
+            self._bar.set_postfix(epoch=record["epoch"], **shown)
+
+    def close(self):
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _whole(name, value, least):
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(f"{WHO}: {name} is {value!r}, expected an int >= {least}")
+
+
+def _check(optimizer, batch_size, epochs, patience, callback):
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{WHO}: optimizer is {optimizer!r}, expected one of gv.optim")
+    _whole("epochs", epochs, 0)
+    if batch_size is not None:
+        _whole("batch_size", batch_size, 1)
+    if patience is not None:
+        _whole("patience", patience, 1)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"{WHO}: callback is {callback!r}, expected a function")
+
+
+def _resume(training, resume, checkpoint):
+    if resume is True:
+        if checkpoint is None:
+            raise ValueError(f"{WHO}: resume=True goes on from checkpoint=; give one")
+        if not checkpoint.path.exists():
+            return
+        resume = checkpoint.path
+    if isinstance(resume, Fit):
+        if resume.snapshot is None:
+            raise ValueError(
+                f"{WHO}: resume: this result came from a training that failed; resume"
+                " from a checkpoint"
+            )
+        training.restore(resume.snapshot)
+    elif isinstance(resume, (str, os.PathLike)):
+        training.restore(read_training(resume, f"{WHO}: resume"))
+    else:
+        raise TypeError(
+            f"{WHO}: resume is {resume!r}; give a result of fit, the path of a"
+            " checkpoint, or True"
         )
 
 
-def _check(optimizer, batch_size, epochs, patience):
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{_WHO}: optimizer is {optimizer!r}, expected one of gv.optim")
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("epochs", epochs, 0),
-        ("patience", patience, 1),
-    ):
-        if value is None and name != "epochs":
-            continue
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or value < least:
-            raise ValueError(f"{_WHO}: {name} is {value!r}, expected an int >= {least}")
+class _Run:
+    """The loop over epochs and all that watches it."""
+
+    def __init__(self, training, epochs, patience, callback, checkpoint, restore_best):
+        self.training = training
+        self.epochs, self.patience, self.callback = epochs, patience, callback
+        self.checkpoint, self.restore_best = checkpoint, restore_best
+        self.interrupt = _Interrupt()
+        self._begun = 0.0
+
+    def _between(self, steps):
+        self.bar.move(steps)
+        if self.checkpoint is not None:
+            self._clock()
+            self.checkpoint.after_steps(self.training)
+        return self.interrupt.asked
+
+    def _clock(self):
+        """Count the time since the last look as the epoch's."""
+        now = time.perf_counter()
+        self.training.seconds += now - self._begun
+        self._begun = now
+
+    def _epoch(self):
+        """One epoch, or what is left of it; True when the training is to end."""
+        training = self.training
+        self._begun = time.perf_counter()
+        whole = training.advance(self._between)
+        record = None
+        if whole:
+            since = time.perf_counter() - self._begun
+            record = training.close_epoch(lambda: self.interrupt.asked, since)
+        if record is None:
+            self._clock()
+            return True
+        self.bar.note(record)
+        stop = self.callback is not None and self._call(record)
+        if self.checkpoint is not None:
+            self.checkpoint.after_epoch(training)
+        return bool(stop) or self.interrupt.asked or self._tired()
+
+    def _tired(self):
+        """Nothing is to be gained by going on."""
+        enough = self.patience is not None and self.training.idle >= self.patience
+        return enough or self.training.finished
+
+    def _call(self, record):
+        params, net = self.training.current()
+        leaves, tree = as_arrays({"params": params, "state": net}, WHO, copy=True)
+        return self.callback({**record, **tree.unflatten(leaves)})
+
+    def __call__(self, progress):
+        """Train; returns the result."""
+        training = self.training
+        with self.interrupt:
+            self.bar = _Bar(progress, self.epochs, training)
+            try:
+                while training.epoch < self.epochs and not self._tired():
+                    if self._epoch():
+                        break
+            except TrainingError as error:
+                error.result = training.result(self.restore_best, usable=False)
+                raise
+            finally:
+                self.bar.close()
+            if self.checkpoint is not None:
+                self.checkpoint.write(training)
+        return training.result(self.restore_best, self.interrupt.asked)
 
 
 def fit(
@@ -228,6 +248,8 @@ def fit(
     augment=None,
     state=None,
     patience=None,
+    checkpoint=None,
+    resume=None,
     order=None,
     progress=False,
     callback=None,
@@ -235,51 +257,92 @@ def fit(
 ):
     """Train parameters on rows of data.
 
+    A step is traced once and planned as one program that gathers its rows, augments
+    them, takes the gradient and updates parameters and optimiser where they lie; epochs
+    run in C with the interpreter lock released.
+
     Parameters
     ----------
     loss : callable
         ``loss(params, batch)``, the mean over the batch's rows. Keywords that it takes
         are passed: ``rng`` (a `gradiverse.random` key), ``train`` (bool), ``state``;
         with a state it returns (loss, state).
-    params : nest of float arrays
+    params : nest of float32 or float64 arrays
         Left as they are.
     data : nest of arrays, or a bank
-        One leading axis of rows. Memory maps are not copied.
+        One leading axis of rows; a batch is the same nest with fewer rows. Memory maps
+        are read where they are. Of a bank, anything with ``arrays()`` and ``rows()``,
+        the valid rows.
     optimizer : Optimizer
-        From `gradiverse.optim`.
+        From `gradiverse.optim`. With `gradiverse.optim.lbfgs` an epoch is one iteration
+        on all rows.
     batch_size : int or None
         Rows of a step; the last step of an epoch takes what is left. None: all.
     epochs : int
+        In all, those before `resume` included.
     rng : int, SeedSequence or Generator
-        Everything random is a function of it.
+        Split, order, keys of augment and loss are functions of it. The same seed gives
+        the same bytes on any number of threads, interrupted and resumed or not.
     validation : float, int or array of int
-        Share, number, or the rows of validation; 0: none.
+        Share of the rows, their number, or the rows themselves, which training never
+        reads; 0: none.
     augment : callable, optional
-        ``augment(batch, key) -> batch``, traced; also applied to validation rows, there
-        with the same keys every epoch.
+        ``augment(batch, key) -> batch``, traced: new numbers for every step. Also
+        applied to validation rows, there with the same keys in every epoch.
     state : nest of arrays, optional
         Running statistics (``net.init_state()``).
     patience : int, optional
-        Stop after so many epochs without a lower loss.
-    order : None, "shuffle", "blocks", "sequential" or callable
-        Order of the rows.
+        Stop after so many epochs without a lower validation loss (training loss without
+        validation). None: all epochs.
+    checkpoint : path or dict, optional
+        File that is replaced at the end of epochs, at most every 10 s, and at the end;
+        a dict with ``path`` and ``epochs`` (every so many) or ``seconds`` (also within
+        an epoch) says otherwise.
+    resume : Fit, path or True, optional
+        Go on from a former result or a checkpoint; True: from `checkpoint` if that file
+        exists. All else must be as it was; `epochs` may be larger.
+    order : {"shuffle", "blocks", "sequential"} or callable, optional
+        "shuffle": a new permutation every epoch. "blocks", for data on disk: runs of
+        about 1 MiB of neighbouring rows in random order, shuffled within windows of 512
+        MiB. A function ``(epoch, rows) -> rows`` gives its own. Default: "blocks" for
+        memory maps, else "shuffle".
     progress : bool
         Show a bar.
     callback : callable, optional
-        Called with the record of each epoch (a dict); a true result ends the training.
+        Called after each epoch with a dict: the row of the history, params and state. A
+        true result ends the training.
     restore_best : bool
-        Return the weights of the lowest validation loss, not the last ones.
+        Return the weights of the lowest validation loss, not the last ones. Without
+        validation always the last ones.
 
     Returns
     -------
     Fit
+        Ctrl-C ends the training after the step at hand and returns what there is, with
+        ``interrupted`` True; a second Ctrl-C raises KeyboardInterrupt.
 
     Raises
     ------
     TrainingError
-        If a loss is not finite; holds the best so far.
+        If a loss is not finite: says where; holds the best so far as ``.result``.
+    ValueError, TypeError
+        If an argument is not as described, or `resume` belongs to another training.
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> x = np.linspace(-1.0, 1.0, 200)
+    >>> data = {"x": x, "y": 3.0 * x + 1.0}
+    >>> def loss(p, batch):
+    ...     return ((p["a"] * batch["x"] + p["b"] - batch["y"]) ** 2).mean()
+    >>> r = gv.train.fit(loss, {"a": 0.0, "b": 0.0}, data, optimizer=gv.optim.adam(0.1),
+    ...                  batch_size=20, epochs=60)
+    >>> round(float(r.params["a"]), 3), round(float(r.params["b"]), 3)
+    (3.0, 1.0)
+    >>> len(r.validation_rows), r.history.columns.tolist()[:3]
+    (20, ['epoch', 'train_loss', 'validation_loss'])
     """
-    _check(optimizer, batch_size, epochs, patience)
+    _check(optimizer, batch_size, epochs, patience, callback)
     options = {
         "rng": rng,
         "validation": validation,
@@ -287,21 +350,11 @@ def fit(
         "state": state,
         "order": order,
     }
-    trainer = _Trainer(loss, params, data, optimizer, batch_size, epochs, options)
-    with _Interrupt() as interrupt:
-        try:
-            while trainer.epoch < epochs:
-                begin = time.perf_counter()
-                whole = trainer.run_epoch(lambda done, steps: interrupt.asked)
-                if not whole:
-                    break
-                record = trainer.close_epoch(time.perf_counter() - begin)
-                stop = callback is not None and callback(record)
-                if stop or interrupt.asked:
-                    break
-                if patience is not None and trainer.idle >= patience:
-                    break
-        except TrainingError as error:
-            error.result = trainer.result(restore_best)
-            raise
-    return trainer.result(restore_best, interrupt.asked)
+    kind = Sweeps if isinstance(optimizer, Lbfgs) else Steps
+    training = kind(loss, params, data, optimizer, batch_size, int(epochs), options)
+    if checkpoint is not None:
+        checkpoint = _Checkpoint(checkpoint, restore_best)
+    if resume is not None and resume is not False:
+        _resume(training, resume, checkpoint)
+    run = _Run(training, epochs, patience, callback, checkpoint, restore_best)
+    return run(progress)

@@ -31,6 +31,8 @@ class Fit:
         Rows that training never read.
     interrupted : bool
         Stopped by Ctrl-C.
+    snapshot : dict
+        What ``resume=`` needs to go on.
     """
 
     params: Any
@@ -39,7 +41,7 @@ class Fit:
     best: dict
     validation_rows: np.ndarray
     interrupted: bool = False
-    progress: Any = field(default=None, repr=False, compare=False)
+    snapshot: Any = field(default=None, repr=False, compare=False)
 
     def __repr__(self):
         last = self.history.iloc[-1] if len(self.history) else None

@@ -8,11 +8,11 @@ from .. import random
 from .._repeat import Repeat
 from ..grad import value_and_grad
 from ..graph import Var
-from ..tree import flatten
 
 __all__ = ["Loss", "evaluator", "stepper"]
 
 TRAIN, VALID = 1, 2  # tags of the keys
+SLICE = 0.2  # seconds that steps run before Python has a look
 
 
 class Loss:
@@ -145,29 +145,24 @@ class evaluator:
     def _fixed(self, params, net):
         return {"data": self.data.flat, "key": self.key, "params": params, "net": net}
 
-    def __call__(self, params, net, rows):
-        """Mean loss over the rows (float)."""
+    def __call__(self, params, net, rows, stop=None):
+        """Mean loss over the rows (float); None where stop() became true."""
         n, size = len(rows), min(self.batch, len(rows))
-        full = n // size
-        losses = np.empty(full + (n % size > 0))
+        full, left = divmod(n, size)
+        losses = np.empty(full + (left > 0))
         fixed = self._fixed(params, net)
         parts = [(slice(0, full), rows[: full * size].reshape(full, size))]
-        if n % size:
+        if left:
             parts.append((slice(full, full + 1), rows[None, full * size :]))
         for where, part in parts:
             xs = {"rows": part, "step": np.arange(where.start, where.stop)}
             program = self._program(params, net, part.shape[1])
-            program.run([], xs, fixed, [losses[where]])
+            at = 0
+            while at < len(part):
+                at = program.run([], xs, fixed, [losses[where]], at, SLICE)
+                if stop is not None and stop():
+                    return None
         weights = np.full(len(losses), size / n)
-        weights[-1] = (n - (len(losses) - 1) * size) / n
+        if left:
+            weights[-1] = left / n
         return float(losses @ weights)
-
-
-def unflatten(tree, leaves):
-    """A nest of arrays (0-d ones as they are)."""
-    return tree.unflatten(leaves)
-
-
-def leaves_of(nest):
-    """Leaves of a nest."""
-    return flatten(nest)[0]

@@ -1,0 +1,166 @@
+"""Files of models and checkpoints: HDF5, one file each, no pickle.
+
+Layout, format 1: attributes ``kind`` ("gradiverse model"), ``format``, ``version`` (of
+the package that wrote), ``config`` (JSON); ``/params`` and ``/state``, nests of arrays
+(`_nests`); in checkpoints also ``/training``, what is needed to go on.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ._nests import read_nest, write_nest
+
+__all__ = ["load", "read_training", "save", "write"]
+
+KIND, FORMAT = "gradiverse model", 1
+
+
+def _version():
+    try:
+        return version("gradiverse")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def write(path, params, config=None, state=None, training=None, who="gv.train.save"):
+    """Write a model; the file appears under its name when it is complete."""
+    import h5py
+
+    path = Path(path)
+    try:
+        text = json.dumps(config)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{who}: config cannot be written as JSON ({error}); use dicts, lists,"
+            " strings and numbers"
+        ) from None
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{who}: there is no folder {path.parent}")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        with h5py.File(name, "w") as f:
+            f.attrs["kind"], f.attrs["format"] = KIND, FORMAT
+            f.attrs["version"], f.attrs["config"] = _version(), text
+            write_nest(f, "params", params, f"{who}: params")
+            write_nest(f, "state", state, f"{who}: state")
+            if training is not None:
+                write_nest(f, "training", training, f"{who}: training")
+        _publish(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _publish(name, path):
+    """Give a finished file its name, on the disk before the old one is gone."""
+    old = os.umask(0)
+    os.umask(old)
+    os.chmod(name, 0o666 & ~old)
+    with open(name, "rb") as f:
+        os.fsync(f.fileno())
+    os.replace(name, path)
+
+
+@contextlib.contextmanager
+def _opened(path, who):
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{who}: there is no file {path}")
+    try:
+        f = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(
+            f"{who}: {path} is not an HDF5 file, or it is damaged ({error})"
+        ) from None
+    with f:
+        if f.attrs.get("kind") != KIND:
+            raise ValueError(f"{who}: {path} was not written by gv.train")
+        if int(f.attrs["format"]) > FORMAT:
+            raise ValueError(
+                f"{who}: {path} has format {f.attrs['format']} of gradiverse"
+                f" {f.attrs['version']}; this version reads up to {FORMAT}: update"
+                " gradiverse"
+            )
+        try:
+            yield f
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{who}: {path} is damaged ({error})") from None
+
+
+def save(path, params, config=None, state=None):
+    """Write parameters to one HDF5 file.
+
+    Parameters
+    ----------
+    path : path
+        Replaced when the new file is complete.
+    params : nest of arrays
+        Dicts, lists and tuples.
+    config : optional
+        What is needed to build the network again: anything that JSON can hold.
+    state : nest of arrays, optional
+        Running statistics.
+
+    Raises
+    ------
+    TypeError
+        If config cannot be written as JSON, or params hold what is not an array.
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.h5")
+    >>> gv.train.save(path, {"weight": np.eye(2)}, {"width": 2})
+    >>> params, config = gv.train.load(path)
+    >>> params["weight"].shape, config
+    ((2, 2), {'width': 2})
+    """
+    write(path, params, config, state)
+
+
+def load(path, with_state=False):
+    """Read what `save` wrote, or the best weights of a checkpoint.
+
+    Parameters
+    ----------
+    path : path
+    with_state : bool
+        Return the running statistics too.
+
+    Returns
+    -------
+    params : nest of arrays
+    config
+    state : nest of arrays or None
+        Only with ``with_state``.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If the file is damaged, foreign, or of a newer format.
+    """
+    with _opened(path, "gv.train.load") as f:
+        params, config = read_nest(f["params"]), json.loads(f.attrs["config"])
+        if not with_state:
+            return params, config
+        return params, config, read_nest(f["state"])
+
+
+def read_training(path, who):
+    """What a checkpoint holds to go on from."""
+    with _opened(path, who) as f:
+        if "training" in f:
+            return read_nest(f["training"])
+    raise ValueError(
+        f"{who}: {path} is a model without the state of its training; resume from a"
+        " file that checkpoint= wrote"
+    )
