@@ -148,10 +148,9 @@ static void pool_unlock(void) { pthread_mutex_unlock(&pool.mutex); }
 static void pool_start(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t limit = (size_t)1 << 30;
-    if (pages > 0 && page > 0 && (size_t)pages / 8 < limit / (size_t)page)
-        limit = (size_t)pages / 8 * (size_t)page;
-    pool.limit = limit;
+    /* a share of the machine: fresh pages cost as much as a pass over them */
+    pool.limit =
+        pages > 0 && page > 0 ? (size_t)pages / 6 * (size_t)page : (size_t)1 << 30;
     pthread_atfork(pool_lock, pool_unlock, pool_unlock);
 }
 
@@ -186,6 +185,24 @@ static int slot_oldest(void)
     return best;
 }
 
+/* Takes out the oldest blocks until one of `size` bytes (and so many slots) is within
+ * the limit: a block
+ * that nobody asks for again does not stand beside a large new one. */
+static int make_room(size_t size, int slots, void **out)
+{
+    int n = 0;
+    while (pool.used > 0 &&
+           (pool.used > POOL_SLOTS - slots || size > pool.limit ||
+            pool.bytes > pool.limit - size))
+        out[n++] = slot_take(slot_oldest());
+    return n;
+}
+
+static void release(void **blocks, int n)
+{
+    while (n > 0) free(header_of(blocks[--n])->raw);
+}
+
 void *gv_pool_get(size_t size)
 {
     if (size < POOL_FROM) return gv_alloc(size);
@@ -194,7 +211,10 @@ void *gv_pool_get(size_t size)
     pool_lock();
     int k = slot_find(size);
     void *block = k >= 0 ? slot_take(k) : NULL;
+    void *out[POOL_SLOTS];
+    int n_out = block == NULL ? make_room(size, 0, out) : 0;
     pool_unlock();
+    release(out, n_out);
     if (block == NULL) return gv_alloc(size);
     count_get(header_of(block)->capacity);
     return block;
@@ -211,14 +231,12 @@ void gv_pool_put(void *block, size_t size)
     }
     count_put(capacity);
     void *out[POOL_SLOTS];
-    int n_out = 0;
     pool_lock();
-    while (pool.used == POOL_SLOTS || pool.bytes + capacity > pool.limit)
-        out[n_out++] = slot_take(slot_oldest());
+    int n_out = make_room(capacity, 1, out);
     pool.slot[pool.used++] = (struct slot){ block, capacity, ++pool.clock };
     pool.bytes += capacity;
     pool_unlock();
-    while (n_out > 0) free(header_of(out[--n_out])->raw);
+    release(out, n_out);
 }
 
 void gv_pool_trim(void)
@@ -228,5 +246,5 @@ void gv_pool_trim(void)
     pool_lock();
     while (pool.used > 0) out[n_out++] = slot_take(pool.used - 1);
     pool_unlock();
-    while (n_out > 0) free(header_of(out[--n_out])->raw);
+    release(out, n_out);
 }
