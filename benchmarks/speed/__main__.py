@@ -18,13 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 RIVALS = ROOT / ".venv-rivals"
 PACKAGES = [
     "torch==2.13.0", "jax==0.10.2", "autograd", "scikit-learn", "george", "tinygp",
-    "scipy", "pandas", "jaxpm==0.1.6", "setuptools<80",
+    "scipy", "pandas", "jaxpm==0.1.6", "setuptools<80", "optax",
 ]  # fmt: skip
 CASES = {
     "engine": (1, 2),
     "gp": (2,),
     "nbody": (1, 2),
     "lensing": (2,),
+    "nn": (1, 2),
     "nn_conv": (1, 2),
 }
 BEGIN, END = "<!-- speed table -->", "<!-- end of speed table -->"
