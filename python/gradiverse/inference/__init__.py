@@ -10,6 +10,10 @@ from importlib import import_module as _import_module
 _LAZY = {
     "c2st": "_c2st",
     "marginal_c2st": "_c2st",
+    "tarp": "_tarp",
+    "sbc": "_sbc",
+    "coverage": "_coverage",
+    "plot_coverage": "_figures",
     "Prior": "prior",
     "Simulator": "simulator",
     "Bank": "bank",

@@ -1,0 +1,301 @@
+"""Expected coverage of credible regions, with Jeffreys bands.
+
+For a truth with density t* among draws of its posterior with densities t, the region
+of higher density has credibility c = share of draws with t > t*. Where the posterior is
+exact, c is uniform over truths from the prior; the share of truths with c below 1 - a
+is the coverage at credibility 1 - a. From L draws c = (k + u)/(L + 1), k the number of
+higher ones and u uniform (u over one more than the number of ties): uniform for any L
+and any discreteness, without noise on the densities themselves.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ._pairs import Pairs, draw, names_of, whole
+from ._rows import generator
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.683, 0.8, 0.9, 0.954, 0.99)
+
+
+def jeffreys(k, n, level=0.95):
+    """Central interval of Beta(k + 1/2, n - k + 1/2), closed at 0 and 1.
+
+    Parameters
+    ----------
+    k, n : array of int
+        Successes among trials.
+    level : float
+
+    Returns
+    -------
+    (low, high)
+
+    Examples
+    --------
+    >>> [round(float(v), 6) for v in jeffreys(683, 1000, 0.6827)]
+    [0.668109, 0.697525]
+    """
+    k, n = np.asarray(k, float), np.asarray(n, float)
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r}; a number between 0 and 1 is needed")
+    tail = 0.5 * (1 - level)
+    low = np.where(k > 0, stats.beta.ppf(tail, k + 0.5, n - k + 0.5), 0.0)
+    high = np.where(k < n, stats.beta.isf(tail, k + 0.5, n - k + 0.5), 1.0)
+    return low, high
+
+
+def coverage(
+    est,
+    theta,
+    x,
+    levels=LEVELS,
+    *,
+    n_draws=1000,
+    rng=0,
+    region="density",
+    draws="posterior",
+    band=0.95,
+):
+    """How often credible regions hold the truth, beside how often they should.
+
+    Parameters
+    ----------
+    est : object
+        Anything with ``posterior(x)`` giving ``sample(n, rng)`` and ``log_prob(theta)``
+        or ``log_ratio(theta)``, which return (n,) for a joint density, else (n,
+        marginals).
+    theta : (n, d) array
+        Truths, drawn from the prior the posterior was made for: after truncation that
+        is the truncated one.
+    x : (n, ...) array or dict of arrays
+        Data simulated from the truths.
+    levels : sequence of float
+        Credibilities in (0, 1).
+    n_draws : int
+        Posterior draws for each observation; they are forgotten afterwards.
+    rng : seed, SeedSequence or Generator
+    region : "density" or "ratio"
+        Regions of highest posterior density, or of highest likelihood ratio. A
+        posterior without ``log_prob`` and without ``prior`` offers the second only.
+    draws : "posterior" or "prior"
+        "prior": stratified draws of ``est.prior``, weighted by the exponential of
+        ``est.log_ratio(theta, x)``; cheap where the posterior is not much narrower.
+    band : float
+        Probability of the Jeffreys interval.
+
+    Returns
+    -------
+    DataFrame
+        Columns parameter, level, coverage, low, high, n, region. One curve for each
+        marginal density the posterior has. A joint density of several parameters gives
+        the curve "joint", and each parameter that of its central intervals.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes do not fit, data are not finite, or the posterior has no density.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.stats, gradiverse as gv
+    >>> class Exact:                         # theta ~ N(0, 1), x ~ N(theta, 1)
+    ...     def posterior(self, x):
+    ...         self.law = scipy.stats.norm(x[0] / 2, np.sqrt(0.5))
+    ...         return self
+    ...     def sample(self, n, rng):
+    ...         return self.law.rvs((n, 1), random_state=rng)
+    ...     def log_prob(self, theta):
+    ...         return self.law.logpdf(theta[:, 0])
+    >>> rng = np.random.default_rng(0)
+    >>> theta = rng.normal(size=(300, 1))
+    >>> x = theta + rng.normal(size=theta.shape)
+    >>> table = gv.inference.coverage(Exact(), theta, x, [0.683])
+    >>> bool(table.low[0] < 0.683 < table.high[0])
+    True
+    """
+    levels = np.atleast_1d(np.asarray(levels, float))
+    if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
+        raise ValueError(
+            "gv.inference.coverage: levels must be credibilities between 0 and 1"
+        )
+    c, kinds = credibility(est, theta, x, n_draws, rng, region, draws)
+    return coverage_table(c, kinds, levels, band)
+
+
+def coverage_table(c, kinds, levels, band=0.95):
+    """Coverage of credibilities c (DataFrame, one column a curve) at levels."""
+    parts = []
+    for name in c:
+        k = (c[name].to_numpy()[:, None] < levels).sum(axis=0)
+        low, high = jeffreys(k, len(c), band)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "parameter": name,
+                    "level": levels,
+                    "coverage": k / len(c),
+                    "low": low,
+                    "high": high,
+                    "n": len(c),
+                    "region": kinds[name],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def credibility(
+    est, theta, x, n_draws=1000, rng=0, region="density", draws="posterior"
+):
+    """Credibility of the region that just leaves out each truth.
+
+    Returns
+    -------
+    (DataFrame (n, curves), dict)
+        Credibilities, and the kind of region of each curve.
+    """
+    who = "gv.inference.coverage"
+    if region not in ("density", "ratio"):
+        raise ValueError(f"{who}: region={region!r}; choose 'density' or 'ratio'")
+    if draws not in ("posterior", "prior"):
+        raise ValueError(f"{who}: draws={draws!r}; choose 'posterior' or 'prior'")
+    n_draws = whole(n_draws, 2, who, "n_draws")
+    pairs, rng = Pairs(theta, x, who), generator(rng)
+    one = _from_posterior if draws == "posterior" else _from_prior
+    found, kinds = [], None
+    for truth, data in pairs:
+        values, kinds = one(est, truth, data, n_draws, rng, region, who)
+        found.append(values)
+    return pd.DataFrame(np.array(found), columns=list(kinds)), kinds
+
+
+def _from_posterior(est, truth, data, n, rng, region, who):
+    posterior, d = est.posterior(data), len(truth)
+    draws = draw(posterior, n, d, rng, who)
+    density = _density(posterior, region, who)
+    # the truth first: one call, and no row counts less than another
+    t = density(np.concatenate([truth[None], draws]))
+    names = names_of(posterior, d)
+    if names[0] == "theta_0":
+        names = names_of(est, d)
+    if t.shape[1] == 1 and d > 1 and not _subsets(posterior, 1):
+        labels = ["joint"]
+    else:
+        labels = _labels(names, _subsets(posterior, t.shape[1]), t.shape[1], who)
+    values = [_share_above(t[1:, k], t[0, k], rng) for k in range(t.shape[1])]
+    kinds = dict.fromkeys(labels, region)
+    if labels == ["joint"]:
+        for k, name in enumerate(names):
+            below = 1 - _share_above(draws[:, k], truth[k], rng)
+            values.append(abs(2 * below - 1))
+            kinds[name] = "central"
+    return values, kinds
+
+
+def _density(posterior, region, who):
+    """Function theta -> (n, curves) whose order makes the regions."""
+    ratio, log_prob = (getattr(posterior, k, None) for k in ("log_ratio", "log_prob"))
+    prior = getattr(posterior, "prior", None)
+    if region == "ratio":
+        if ratio is None:
+            raise TypeError(f"{who}: region='ratio' needs posterior.log_ratio")
+        return lambda theta: _columns(ratio(theta), len(theta), who)
+    if ratio is not None and prior is not None and getattr(posterior, "joint", False):
+        # no normalisation is needed to order
+        return lambda theta: _columns(
+            ratio(theta) + prior.log_prob(theta), len(theta), who
+        )
+    if log_prob is not None:
+        return lambda theta: _columns(log_prob(theta), len(theta), who)
+    if ratio is not None and prior is not None:
+
+        def both(theta):
+            h = _columns(ratio(theta), len(theta), who)
+            return h + _log_prior(prior, _subsets(posterior, h.shape[1]), theta, h, who)
+
+        return both
+    if ratio is not None:
+        raise TypeError(
+            f"{who}: this posterior has log_ratio but neither log_prob nor prior, so "
+            "regions of highest density are unknown; give region='ratio'"
+        )
+    raise TypeError(f"{who}: the posterior has neither log_prob nor log_ratio")
+
+
+def _log_prior(prior, subsets, theta, h, who):
+    if h.shape[1] == 1 and (subsets is None or len(subsets[0]) == theta.shape[1]):
+        return prior.log_prob(theta)[:, None]
+    from ._coordinates import column_log_prob
+
+    columns = column_log_prob(prior, theta)
+    subsets = subsets or [(k,) for k in range(h.shape[1])]
+    return np.stack([columns[:, list(m)].sum(axis=1) for m in subsets], axis=1)
+
+
+def _columns(t, n, who):
+    t = np.asarray(t, np.float64)
+    t = t[:, None] if t.ndim == 1 else t
+    if t.ndim != 2 or len(t) != n:
+        raise ValueError(
+            f"{who}: the posterior's density at {n} points has shape {t.shape}; ({n},) "
+            f"or ({n}, marginals) is needed"
+        )
+    if np.isnan(t).any():
+        raise ValueError(f"{who}: the posterior's density is not a number somewhere")
+    return t
+
+
+def _subsets(owner, count):
+    """Tuples of parameters of each curve, where the owner tells and they fit."""
+    found = getattr(owner, "marginals", None)
+    if found is None or callable(found) or len(found) != count:
+        return None
+    if len(found) == 1 and len(found[0]) == getattr(owner, "d", None) != 1:
+        return None
+    return [tuple(m) for m in found]
+
+
+def _labels(names, subsets, count, who):
+    if subsets is None:
+        if count != len(names):
+            raise ValueError(
+                f"{who}: {count} densities for {len(names)} parameters; a posterior of "
+                "other marginals names them by an attribute `marginals` (index tuples)"
+            )
+        subsets = [(k,) for k in range(count)]
+    return [", ".join(names[k] for k in m) for m in subsets]
+
+
+def _share_above(t, truth, rng, weights=None):
+    """Credibility of the draws above the truth; ties count by a uniform share."""
+    above, equal = t > truth, t == truth
+    if weights is None:
+        return (above.sum() + rng.random() * (1 + equal.sum())) / (len(t) + 1)
+    return (weights @ above + rng.random() * (weights @ equal)) / weights.sum()
+
+
+def _from_prior(est, truth, data, n, rng, region, who):
+    for name in ("prior", "log_ratio"):
+        if not hasattr(est, name):
+            raise TypeError(f"{who}: draws='prior' needs est.{name}")
+    d = len(truth)
+    # one draw in each of n strata of every parameter, strata shuffled between columns
+    strata = np.stack([rng.permutation(n) for _ in range(d)], axis=1)
+    theta = est.prior.ppf((strata + rng.random((n, d))) / n)
+    theta = np.concatenate([truth[None], theta])
+    h = _columns(est.log_ratio(theta, data), n + 1, who)
+    subsets = _subsets(est, h.shape[1])
+    t = h
+    if region == "density":
+        t = h + _log_prior(est.prior, subsets, theta, h, who)
+    names = names_of(est, d)
+    if h.shape[1] == 1 and d > 1 and subsets is None:
+        labels = ["joint"]
+    else:
+        labels = _labels(names, subsets, h.shape[1], who)
+    weights = np.exp(h[1:] - h[1:].max(axis=0))
+    values = [
+        _share_above(t[1:, k], t[0, k], rng, weights[:, k]) for k in range(h.shape[1])
+    ]
+    return values, dict.fromkeys(labels, region)

@@ -1,0 +1,179 @@
+"""Coverage: published values, size, power, regions, memory."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gradiverse.inference import Prior
+from gradiverse.inference._coverage import coverage, credibility, jeffreys
+
+from .known import Gaussian, pairs
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("k", "n", "one", "two"),
+    [
+        (0, 100, (0, 0.009861), (0, 0.024745)),
+        (68, 100, (0.631772, 0.724649), (0.584453, 0.765297)),
+        (100, 100, (0.990139, 1), (1 - 0.024745, 1)),
+        (683, 1000, (0.668109, 0.697525), None),
+    ],
+)
+def test_jeffreys_intervals(k, n, one, two):
+    # closed form: quantiles of Beta(k + 1/2, n - k + 1/2), from tables
+    one_sigma = 2 * stats.norm.cdf(1) - 1
+    assert np.allclose(jeffreys(k, n, one_sigma), one, atol=1e-6)
+    if two is not None:
+        assert np.allclose(jeffreys(k, n), two, atol=1e-6)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("width", "want"),
+    [(1.0, 0.6827), (0.5, 0.38292), (0.8, 0.57629), (1.25, 0.78870), (2.0, 0.95450)],
+)
+def test_wrong_widths_are_found_out(width, want):
+    # trap 24: size at width 1, power at the others; P(|z| < width)
+    theta, x = pairs(1500, seed=1)
+    t = coverage(Gaussian(width), theta, x, [0.6827], n_draws=200)
+    error = np.sqrt(want * (1 - want) / 1500)
+    assert abs(t.coverage[0] - want) < 4 * error
+    assert (t.low[0] < 0.6827 < t.high[0]) == (width == 1.0)
+
+
+def test_credibilities_of_an_exact_posterior_are_uniform_for_any_number_of_draws():
+    # exchangeable truth and draws: uniform in law even for 3 draws (trap 15)
+    theta, x = pairs(2000, seed=2)
+    for n_draws in (3, 20):
+        c, _ = credibility(Gaussian(), theta, x, n_draws, rng=1)
+        assert stats.kstest(c.iloc[:, 0], "uniform").pvalue > 1e-3
+
+
+def test_ties_of_discrete_values_change_nothing():
+    # trap 9: densities rounded to whole numbers, half of the draws tie
+    class Rounded(Gaussian):
+        def posterior(self, x):
+            law = super().posterior(x)
+            exact = law.log_prob
+            law.log_prob = lambda theta: np.rint(2 * exact(theta))
+            return law
+
+    theta, x = pairs(2000, seed=3)
+    c, _ = credibility(Rounded(), theta, x, 50)
+    assert stats.kstest(c.iloc[:, 0], "uniform").pvalue > 1e-3
+
+
+def test_highest_density_is_not_highest_ratio():
+    # trap 5: HPD mass of each truth is erf(|z|/sqrt 2), z its posterior score; regions
+    # of highest ratio are centred on x instead. 20000 draws: binomial error below .004
+    theta, x = pairs(40, seed=4)
+    c, kinds = credibility(Gaussian(), theta, x, 20_000)
+    sd = np.sqrt(0.5)
+    half = np.abs(theta - x / 2) / sd
+    assert np.allclose(c, 2 * stats.norm.cdf(half) - 1, atol=0.016)
+    r, other = credibility(Gaussian(), theta, x, 20_000, region="ratio")
+    half = np.abs(theta - x)
+    mass = stats.norm(x / 2, sd)
+    assert np.allclose(r, mass.cdf(x + half) - mass.cdf(x - half), atol=0.016)
+    assert np.abs(c - r).to_numpy().max() > 0.3
+    assert set(kinds.values()) == {"density"} and set(other.values()) == {"ratio"}
+
+
+class Weighted:
+    """Ratio estimator with its prior; exact, or the ratio to a power."""
+
+    def __init__(self, power=1.0, d=1):
+        self.power, self.d = power, d
+        self.prior = Prior(t=stats.norm(np.zeros(d), 1.0))
+
+    def log_ratio(self, theta, x):
+        return self.power * Gaussian().posterior(x).log_ratio(theta)
+
+    def posterior(self, x):
+        raise AssertionError("not needed")
+
+
+def test_weighted_prior_draws_give_the_same_credibilities():
+    # 4000 strata over a posterior of a third of the prior: error of c below .01
+    theta, x = pairs(60, seed=5)
+    c, _ = credibility(Weighted(), theta, x, 4000, draws="prior")
+    half = np.abs(theta - x / 2) / np.sqrt(0.5)
+    assert np.allclose(c, 2 * stats.norm.cdf(half) - 1, atol=0.01)
+    theta, x = pairs(800, seed=6)
+    good, bad = (
+        coverage(Weighted(p), theta, x, [0.683], n_draws=200, draws="prior", band=0.999)
+        for p in (1.0, 2.0)
+    )
+    assert good.low[0] < 0.683 < good.high[0]
+    assert bad.high[0] < 0.683
+
+
+def test_joint_density_gives_joint_and_central_curves():
+    theta, x = pairs(1500, d=3, seed=7)
+    t = coverage(Gaussian(0.7), theta, x, [0.5, 0.9], n_draws=100)
+    assert t.parameter.unique().tolist() == ["joint", "theta_0", "theta_1", "theta_2"]
+    assert t.region.tolist() == ["density"] * 2 + ["central"] * 6
+    for row in t.itertuples():
+        if row.parameter == "joint":  # chi^2 of three degrees scaled by width^2
+            want = stats.chi2(3).cdf(0.7**2 * stats.chi2(3).ppf(row.level))
+        else:
+            want = 2 * stats.norm.cdf(0.7 * stats.norm.ppf((1 + row.level) / 2)) - 1
+        assert abs(row.coverage - want) < 4.5 * np.sqrt(want * (1 - want) / 1500)
+
+
+def test_marginal_densities_give_a_curve_each_with_names():
+    theta, x = pairs(50, d=2, seed=8)
+    est = Gaussian(marginals="1d")
+    est.names = ["a", "b"]
+    t = coverage(est, theta, x, [0.5], n_draws=50)
+    assert t.parameter.tolist() == ["a", "b"] and set(t.region) == {"density"}
+    assert (t.n == 50).all() and (t.low <= t.coverage).all()
+
+
+def test_memory_does_not_grow_with_the_number_of_observations():
+    # trap 21: 400 observations of 20000 draws would hold 64 MB
+    peaks = []
+    for n in (20, 400):
+        theta, x = pairs(n, seed=9)
+        tracemalloc.start()
+        credibility(Gaussian(), theta, x, 20_000)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1e6
+
+
+class Without:
+    """A posterior that lacks something."""
+
+    def __init__(self, **methods):
+        self.__dict__.update(methods)
+
+    def posterior(self, x):
+        return self
+
+
+def test_bad_input_says_what_is_wrong():
+    theta, x = pairs(5)
+    sample = lambda n, rng: np.zeros((n, 1))  # noqa: E731
+    flat = lambda theta: np.zeros(len(theta))  # noqa: E731
+    with pytest.raises(TypeError, match="neither log_prob nor log_ratio"):
+        coverage(Without(sample=sample), theta, x)
+    with pytest.raises(TypeError, match="region='ratio'"):
+        coverage(Without(sample=sample, log_ratio=flat), theta, x)
+    ok = coverage(Without(sample=sample, log_ratio=flat), theta, x, region="ratio")
+    assert len(ok) and np.isfinite(ok.coverage).all()
+    with pytest.raises(ValueError, match=r"\(1000, 1\) is needed"):
+        coverage(
+            Without(sample=lambda n, rng: np.zeros((n, 2)), log_prob=flat), theta, x
+        )
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        coverage(Gaussian(), theta, x, [95])
+    with pytest.raises(ValueError, match="one set of data for each"):
+        coverage(Gaussian(), theta, x[:4])
+    with pytest.raises(ValueError, match="failed simulations"):
+        coverage(Gaussian(), theta, np.where(x > 9, x, np.nan))
+    with pytest.raises(ValueError, match="n_draws=0"):
+        coverage(Gaussian(), theta, x, n_draws=0)
