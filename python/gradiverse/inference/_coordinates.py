@@ -112,16 +112,30 @@ class Coordinates:
                 f"inputs={inputs!r}; choose 'both', 'score' or 'uniform' coordinates"
             )
         self.joint = len(marginals) == 1 and len(marginals[0]) == prior.d
-        self.own = prior
+        self.own, self.used = prior, None
         self.prior = prior if self.joint else independent(prior)
-        self.inputs, self.marginals = inputs, marginals
+        self.inputs = inputs
+        self._index_by(marginals)
+
+    def _index_by(self, marginals):
+        self.marginals = marginals
         self.most = max(map(len, marginals))
         self.index = np.zeros((len(marginals), self.most), np.int64)
         self.there = np.zeros((len(marginals), self.most), bool)
         for g, m in enumerate(marginals):
             self.index[g, : len(m)] = m
             self.there[g, : len(m)] = True
-        self.shape = (len(marginals), self.most * (2 if inputs == "both" else 1))
+        self.shape = (len(marginals), self.most * (2 if self.inputs == "both" else 1))
+
+    def part(self, which):
+        """Coordinates of some of the marginals, of the columns `used` by them alone."""
+        marginals = self.marginals[which]
+        used = sorted({i for m in marginals for i in m})
+        at = {i: k for k, i in enumerate(used)}
+        other = copy.copy(self)
+        other.used = np.array(used)
+        other._index_by([tuple(at[i] for i in m) for m in marginals])
+        return other
 
     def scores(self, theta):
         """Normal scores (n, d) of parameters (n, d)."""

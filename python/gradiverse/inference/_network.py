@@ -149,6 +149,8 @@ class Network:
     def _chunks(self, columns, f, n):
         out = np.empty((n, self.head.groups))
         size = self.chunk
+        if self.coordinates.used is not None:
+            columns = columns[:, self.coordinates.used]
         for i in range(0, n, size):
             block = columns[i : i + size]
             out[i : i + size] = f(_padded(block, size), i)[: len(block)]

@@ -202,7 +202,7 @@ class NRE:
         result = train.fit(
             stateless if state is None else stateful,
             params,
-            source.data,
+            source.data(network.coordinates.used),
             optimizer=self._optimizer(),
             batch_size=source.batch_size(o["batch_size"]),
             epochs=o["epochs"],
@@ -478,17 +478,22 @@ class _Source:
         """Whether `data` holds standardised x."""
         return self.bank is None and self.est.augment is None
 
-    @property
-    def data(self):
-        """What fit trains on."""
+    def data(self, used=None):
+        """What fit trains on; of the parameters `used` only."""
         if self._data is None:
             self._data = self._make()
-        return self._data
+        if used is None:
+            return self._data
+        if self.bank is not None:
+            arrays = self._data.arrays()
+            part = {**arrays, "theta": np.ascontiguousarray(arrays["theta"][:, used])}
+            return _View(part, self.rows)
+        theta = np.ascontiguousarray(self._data["theta"][:, used])
+        return {**self._data, "theta": theta}
 
     def _make(self):
         est = self.est
         if self.bank is not None:
-            columns = np.zeros((len(self.theta), est.prior.d, 1), np.float32)
             columns = np.zeros(
                 (
                     len(self.theta),

@@ -1,0 +1,209 @@
+"""Posteriors from exact ratios of Gaussian models: draws, densities, evidence.
+
+Prior N(0, 1) of each parameter, x = θ + N(0, s2): posterior N(x/(1+s2), s2/(1+s2)).
+Tolerances are four or five standard errors of the moments of independent draws; those
+of annealed draws are three times wider, for their correlation.
+"""
+
+import time
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from gradiverse.inference import Posterior, Prior
+from gradiverse.inference._coordinates import Coordinates, subsets
+from gradiverse.inference._sampling import anneal
+
+N = 40_000
+
+
+def pair(x, s2):
+    """ln r at θ of the conjugate pair."""
+    x = np.asarray(x)
+    constant = 0.5 * np.log((1 + s2) / s2) + x**2 / (2 * (1 + s2))
+    return lambda theta: constant - (x - theta) ** 2 / (2 * s2)
+
+
+def normals(d):
+    return Prior(**{f"p{i}": scipy.stats.norm(0, 1) for i in range(d)})
+
+
+def posterior(prior, marginals, ratio, **options):
+    m = subsets(marginals, prior.d, prior.names)
+    return Posterior(Coordinates(prior, m), ratio, **options)
+
+
+@pytest.mark.parametrize("s2", [1.0, 1e-2, 1e-8])
+def test_one_dimensional_marginals(s2):
+    x = np.array([0.7, -1.1])
+    post = posterior(normals(2), "1d", pair(x, s2))
+    mean, sd = x / (1 + s2), np.sqrt(s2 / (1 + s2))
+    draws = post.sample(N, 0)
+    assert draws.shape == (N, 2)
+    assert (abs(draws.mean(0) - mean) < 5 * sd / np.sqrt(N)).all()
+    assert (abs(draws.std(0) / sd - 1) < 5 / np.sqrt(2 * N)).all()
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 5 / np.sqrt(N)
+    # midpoints of at least 50 cells in a standard deviation
+    assert post.log_evidence == pytest.approx(np.zeros(2), abs=1e-3)
+    theta = mean + sd * np.linspace(-2, 2, 5)[:, None]
+    exact = scipy.stats.norm(mean, sd).logpdf(theta)
+    assert post.log_prob(theta) == pytest.approx(exact, abs=2e-3)
+    assert post.log_ratio(theta) == pytest.approx(pair(x, s2)(theta), abs=1e-5)
+
+
+@pytest.mark.parametrize(("d", "s2"), [(2, 1e-4), (10, 0.05)])
+def test_joint(d, s2):
+    x = np.linspace(-1, 1, d)
+    ratio = pair(x, s2)
+    post = posterior(normals(d), None, lambda z: ratio(z).sum(1, keepdims=True))
+    mean, sd = x / (1 + s2), np.sqrt(s2 / (1 + s2))
+    n = 10_000
+    draws = post.sample(n, 1)
+    assert (abs(draws.mean(0) - mean) < 15 * sd / np.sqrt(n)).all()
+    assert (abs(draws.std(0) / sd - 1) < 15 / np.sqrt(2 * n)).all()
+    assert abs(post.log_evidence) < 0.15
+    exact = scipy.stats.norm(mean, sd).logpdf(draws[:5]).sum(1)
+    assert post.log_prob(draws[:5]) == pytest.approx(exact, abs=0.15)
+    assert post.log_ratio(draws[:5]).shape == (5,)
+
+
+def test_modes_keep_their_shares():
+    """Two peaks of widths .01 and .03 far apart: shares from the closed form."""
+    prior = normals(2)
+
+    def ratio(z):
+        a = np.log(0.5) - 0.5 * ((z - 1.5) ** 2).sum(1) / 1e-4
+        b = -0.5 * ((z + 1.0) ** 2).sum(1) / 9e-4
+        return np.logaddexp(a, b)[:, None]
+
+    post = posterior(prior, None, ratio, pool=100_000)
+    weights = np.array(
+        [
+            0.5 * 1e-4 / 1.0001 * np.exp(-2.25 / 1.0001),
+            9e-4 / 1.0009 * np.exp(-1.0 / 1.0009),
+        ]
+    )
+    share = weights[0] / weights.sum()
+    draws = post.sample(10_000, 2)
+    # about 8 and 250 draws of the pool start in the peaks
+    assert (draws[:, 0] > 0).mean() == pytest.approx(share, rel=0.5)
+    assert post.log_evidence == pytest.approx(np.log(weights.sum()), abs=0.1)
+
+
+def test_sampling_of_a_tiny_region_ends():
+    """Posterior mass in 1e-9 of the prior: the sampler neither hangs nor escapes."""
+    prior = Prior(**{f"p{i}": (-1.0, 1.0) for i in range(3)})
+    target = np.array([0.5, -0.2, 0.999])
+
+    def ratio(z):
+        theta = 2 * scipy.stats.norm.cdf(z) - 1
+        return (-0.5 * ((theta - target) / 1e-3) ** 2).sum(1, keepdims=True)
+
+    begin = time.process_time()
+    draws = posterior(prior, None, ratio).sample(4000, 3)
+    assert time.process_time() - begin < 20
+    assert prior.contains(draws).all()
+    sd = np.array([1e-3, 1e-3, scipy.stats.truncnorm(-3000, 1).std() * 1e-3])
+    assert (abs(draws.std(0) / sd - 1) < 0.15).all()
+
+
+def test_correlated_gaussian_moments():
+    """Prior with correlation .9 in two of three parameters, exact joint ratio."""
+    cov = np.array([[1.0, 1.8, 0.0], [1.8, 4.0, 0.0], [0.0, 0.0, 1.0]])
+    prior = Prior(
+        a=scipy.stats.multivariate_normal([0, 1], cov[:2, :2]),
+        b=scipy.stats.norm(0, 1),
+    )
+    s2, x = 0.25, np.array([0.5, 0.0, -0.5])
+    mean = np.array([0.0, 1.0, 0.0])
+    cov_post = np.linalg.inv(np.linalg.inv(cov) + np.eye(3) / s2)
+    mean_post = cov_post @ (np.linalg.solve(cov, mean) + x / s2)
+    made = scipy.stats.multivariate_normal(mean, cov + s2 * np.eye(3)).logpdf(x)
+
+    def log_ratio(theta):
+        like = scipy.stats.norm(theta, np.sqrt(s2)).logpdf(x).sum(1)
+        return (like - made)[:, None]
+
+    coordinates = Coordinates(prior, ((0, 1, 2),))
+    post = Posterior(coordinates, lambda z: log_ratio(coordinates.theta(z)))
+    n = 10_000
+    draws = post.sample(n, 4)
+    sd = np.sqrt(np.diag(cov_post))
+    assert (abs(draws.mean(0) - mean_post) < 12 * sd / np.sqrt(n)).all()
+    correlation = cov_post / np.outer(sd, sd)
+    assert abs(np.corrcoef(draws.T) - correlation).max() < 12 / np.sqrt(n)
+    exact = scipy.stats.multivariate_normal(mean_post, cov_post).logpdf(draws[:4])
+    assert post.log_prob(draws[:4]) == pytest.approx(exact, abs=0.1)
+    # the pair of the first two as a marginal, in marginal scores
+    pair_cov = cov[:2, :2] + s2 * np.eye(2)
+    pair_made = scipy.stats.multivariate_normal(mean[:2], pair_cov).logpdf(x[:2])
+    coordinates = Coordinates(prior, ((0, 1), (2,)))
+
+    def both(z):
+        theta = coordinates.theta(z)
+        like = scipy.stats.norm(theta, np.sqrt(s2)).logpdf(x)
+        first = like[:, :2].sum(1) - pair_made
+        last = like[:, 2] - scipy.stats.norm(0, np.sqrt(1 + s2)).logpdf(x[2])
+        return np.stack([first, last], axis=1)
+
+    post = Posterior(coordinates, both)
+    assert post.log_evidence == pytest.approx([0, 0], abs=0.1)
+    draws = post.marginal((0, 1)).sample(n, 5)
+    assert abs(np.corrcoef(draws.T)[0, 1] - correlation[0, 1]) < 12 / np.sqrt(n)
+    exact = scipy.stats.multivariate_normal(mean_post[:2], cov_post[:2, :2])
+    log_prob = post.marginal((0, 1)).log_prob(draws[:4])
+    assert log_prob == pytest.approx(exact.logpdf(draws[:4]), abs=0.1)
+    assert post.sample(50, 6).shape == (50, 3)
+
+
+def test_log_prob_outside_the_box_and_nre_b():
+    prior = Prior(a=(0.0, 1.0), b=(0.0, 1.0)).truncate([(0.2, 0.6), (0.0, 1.0)])
+    post = posterior(prior, "1d", lambda z: np.zeros(z.shape))
+    log_prob = post.log_prob([[0.1, 0.5], [0.3, 0.5]])
+    assert log_prob[0, 0] == -np.inf
+    assert log_prob[1] == pytest.approx([np.log(2.5), 0.0], abs=1e-9)
+    offset = posterior(prior, None, lambda z: 7 + np.zeros((len(z), 1)))
+    assert offset.log_evidence == pytest.approx(7.0, abs=1e-9)
+    free = posterior(prior, None, lambda z: np.zeros((len(z), 1)), normalised=False)
+    with pytest.raises(ValueError, match="NRE-B"):
+        free.log_evidence  # noqa: B018
+
+
+def test_subsets():
+    names = ["a", "b", "c"]
+    assert subsets(None, 3, names) == ((0, 1, 2),)
+    assert subsets("1d", 3, names) == ((0,), (1,), (2,))
+    assert subsets("2d", 3, names) == ((0, 1), (0, 2), (1, 2))
+    assert subsets([0, ("c", "a"), -1], 3, names) == ((0,), (2, 0), (2,))
+    for bad in ([3], [()], [(0, 0)], "3d", ["x"], []):
+        with pytest.raises(ValueError):
+            subsets(bad, 3, names)
+    with pytest.raises(TypeError):
+        subsets([1.5], 3, names)
+
+
+def test_cover_and_missing_marginals():
+    prior = normals(3)
+    zero = lambda m: lambda z: np.zeros((len(z), m))  # noqa: E731
+    assert posterior(prior, "2d", zero(3)).sample(20, 0).shape == (20, 3)
+    some = posterior(prior, [(0,), (1,)], zero(2))
+    with pytest.raises(ValueError, match="p2"):
+        some.sample(5, 0)
+    assert some.marginal("p1").sample(5, 0).shape == (5, 1)
+    with pytest.raises(ValueError, match="no head"):
+        some.marginal((0, 1))
+
+
+def test_diverged_ratio_is_refused():
+    with pytest.raises(ValueError, match="diverged"):
+        anneal(lambda z: np.full(len(z), np.nan), 2, 100, np.random.default_rng(0))
+    post = posterior(normals(1), "1d", lambda z: np.full((len(z), 1), np.nan))
+    with pytest.raises(ValueError, match="diverged"):
+        post.sample(3, 0)
+
+
+def test_same_seed_same_draws():
+    post = posterior(normals(2), None, lambda z: -(z**2).sum(1, keepdims=True))
+    assert (post.sample(100, 9) == post.sample(100, 9)).all()
+    assert (post.sample(100, 9) != post.sample(100, 10)).any()
