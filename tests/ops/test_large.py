@@ -58,6 +58,14 @@ LINES = [
         ("fft", "c[12,90,128] | naxes=2 inverse=0"),
         ("rfft", "r[12,90,128] | naxes=2"),
         ("irfft", "c[12,90,65] | naxes=2 n=128"),
+        ("batch_norm", "r{1,3}[5,6,8011] r[6] r[6] | eps=1e-5 relu=1"),
+        ("batch_norm", "r{1,3}[3,2,70001] r[2] r[2] | eps=1e-5 relu=0"),
+        ("batch_norm", "r{1,3}[1201,67,5] r[67] r[67] | eps=1e-5 relu=1"),
+        ("batch_norm", "r{1,3}[9,70,47,1] r[9,47] r[9,47] | eps=1e-5 relu=1"),
+        ("group_norm", "r{1,3}[901,331,1] r[331] r[331] | eps=1e-5 relu=1 groups=1"),
+        ("group_norm", "r{1,3}[7,12,4001] r[12] r[12] | eps=1e-5 relu=1 groups=4"),
+        ("group_norm", "r{1,3}[301,12,61] r[12] r[12] | eps=1e-5 relu=0 groups=12"),
+        ("resample", "r[7,90,300] | n=90 size=251 corners=0 adjoint=0"),
     )
 ]
 
