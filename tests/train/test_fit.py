@@ -1,5 +1,7 @@
 """gv.train.fit against independent NumPy loops."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,313 @@ def test_sgd_equals_a_numpy_loop():
     for k in p:
         np.testing.assert_allclose(r.params[k], best[1][k], rtol=1e-12)
     assert all(np.all(params[k] == 0) for k in params)
+
+
+def _fit(loss=_loss, params=None, data=None, **more):
+    options = {"optimizer": gv.optim.adam(0.05), "batch_size": 8, "epochs": 4}
+    options |= more
+    params = _start() if params is None else params
+    data = _line() if data is None else data
+    return gv.train.fit(loss, params, data, **options)
+
+
+def test_partial_batch_is_trained_and_counted():
+    """Trap: the last partial batch dropped. 37 rows, batch 200: one step an epoch on
+    all of them, and validation in batches equals one batch."""
+    x, y = _line(37)
+    opt = gv.optim.sgd(0.1)
+    r = _fit(data=(x, y), optimizer=opt, batch_size=200, epochs=1, validation=0)
+    g, value = _gradient(_start(), x, y)
+    np.testing.assert_allclose(r.params["w"], -0.1 * g["w"], rtol=1e-13)
+    assert r.history.train_loss[0] == pytest.approx(value, rel=1e-13)
+    assert len(r.validation_rows) == 0 and np.isnan(r.history.validation_loss[0])
+    whole = gv.train.evaluate(_loss, r.params, (x, y), batch_size=100)
+    for size in (1, 5, 36, 37):
+        parts = gv.train.evaluate(_loss, r.params, (x, y), batch_size=size)
+        assert parts == pytest.approx(whole, rel=1e-13)
+
+
+def test_every_row_is_read_once_an_epoch():
+    """A loss that counts: the gradient of row i's own parameter tells how often."""
+    n = 23
+    rows = np.arange(n)
+
+    def loss(p, batch):
+        return -(p[batch]).sum()
+
+    seen = []
+    for order in (None, "sequential", "blocks"):
+        r = gv.train.fit(
+            loss, np.zeros(n), rows, optimizer=gv.optim.sgd(1.0), batch_size=4,
+            epochs=3, validation=6, order=order, restore_best=False,
+        )  # fmt: skip
+        wanted = np.full(n, 3.0)
+        wanted[r.validation_rows] = 0.0
+        np.testing.assert_array_equal(r.params, wanted)
+        seen.append(r.validation_rows)
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 97, 1000])
+@pytest.mark.parametrize("validation", [0.001, 0.1, 0.5, 0.99])
+def test_split_is_disjoint_and_whole(n, validation):
+    """Trap: rows in both parts. Both parts are never empty."""
+    from gradiverse.train._rows import split
+
+    rows = np.arange(n) * 3
+    train, held = split(rows, validation, 5, "test")
+    assert len(train) and len(held) == min(max(round(validation * n), 1), n - 1)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, held])), rows)
+
+
+def test_orders():
+    """Each order is a permutation; blocks keep neighbours near: within a window."""
+    from gradiverse.train import _rows
+
+    data = _rows.Data(np.zeros((5000, 2)), "test")
+    rows = np.arange(0, 5000, 2)
+    for kind in ("shuffle", "blocks", "sequential"):
+        order = _rows.Order(kind, rows, data, 1, "test")
+        np.testing.assert_array_equal(np.sort(order(3)), rows)
+        np.testing.assert_array_equal(order(3), order(3))
+        if kind != "sequential":
+            assert not np.array_equal(order(3), order(4))
+    order = _rows.Order("blocks", rows, data, 1, "test")
+    order._block, order._window = 50, 4
+    found = order(0)
+    np.testing.assert_array_equal(np.sort(found), rows)
+    for at in range(0, 2400, 200):
+        assert len(np.unique(found[at : at + 200] // 100)) == 4  # 50 of every second
+
+
+def test_order_of_ones_own():
+    """A function of epoch and rows; rows that are not there are an error."""
+    asked = []
+
+    def order(epoch, rows):
+        asked.append(epoch)
+        return np.sort(rows)[::-1][:20]
+
+    r = _fit(order=order, epochs=2, validation=0.25)
+    assert asked[:2] == [0, 1] and len(r.history) == 2
+    with pytest.raises(ValueError, match="not among those"):
+        _fit(order=lambda epoch, rows: np.array([10**6]))
+
+
+def test_best_epoch_in_the_middle():
+    """Trap: best loss started at -inf, best weights never stored. The rate grows until
+    the steps overshoot, so the lowest validation loss is in the middle."""
+    x, y = _line(60)
+    path = []
+    r = _fit(
+        data=(x, y), epochs=20, validation=0.3, order="sequential",
+        optimizer=gv.optim.sgd(lambda t: 0.02 * 1.35 ** t.astype("float64")),
+        batch_size=None, callback=lambda record: path.append(record),
+    )  # fmt: skip
+    losses = r.history.validation_loss.to_numpy()
+    k = int(losses.argmin())
+    assert 0 < k < 19 and losses[-1] > 2 * losses[k]
+    assert r.best == {"epoch": k + 1, "loss": losses[k]}
+    np.testing.assert_array_equal(r.params["w"], path[k]["params"]["w"])
+    last = _fit(
+        data=(x, y), epochs=20, validation=0.3, order="sequential",
+        optimizer=gv.optim.sgd(lambda t: 0.02 * 1.35 ** t.astype("float64")),
+        batch_size=None, restore_best=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(last.params["w"], path[-1]["params"]["w"])
+
+
+@pytest.mark.filterwarnings("ignore:gv.train.fit. the validation loss")
+def test_nan_validation_first():
+    """Trap: NaN first, then nothing counts as better. The validation loss is NaN until
+    the bias has left zero."""
+
+    def loss(p, batch, train):
+        value = _loss(p, batch)
+        return value if train else value + np.log(p["b"] - 0.12)
+
+    x, y = _line(60)
+    r = _fit(loss, data=(x, y + 1.0), epochs=8, batch_size=None)
+    valid = r.history.validation_loss.to_numpy()
+    assert np.isnan(valid[0]) and np.isfinite(valid[-1])
+    k = int(np.nanargmin(valid))
+    assert r.best == {"epoch": k + 1, "loss": valid[k]}
+
+
+def test_early_stopping():
+    """Ends `patience` epochs after the best one."""
+    rate = gv.optim.sgd(lambda t: 0.02 * 1.35 ** t.astype("float64"))
+    more = {"epochs": 40, "validation": 0.3, "optimizer": rate, "batch_size": None}
+    r = _fit(data=_line(60), patience=2, **more)
+    assert len(r.history) == r.best["epoch"] + 2 < 40
+
+
+def test_loss_that_is_not_finite():
+    """Says epoch and step; holds the best so far."""
+
+    def loss(p, batch):
+        return np.where(p["w"][0] > 0.3, np.nan, _loss(p, batch))
+
+    with pytest.raises(gv.train.TrainingError, match=r"epoch \d+, step \d+ of 5") as e:
+        _fit(loss, epochs=20)
+    r = e.value.result
+    assert len(r.history) == r.best["epoch"] and np.isfinite(r.params["w"]).all()
+    np.testing.assert_array_less(r.params["w"][0], 0.3)
+    with pytest.raises(ValueError, match="training that failed"):
+        _fit(loss, resume=r)
+
+
+def test_keywords_of_the_loss():
+    """rng: new numbers every step; train: false for validation; state is carried."""
+    draws = []
+
+    def loss(p, batch, rng, train, state):
+        draws.append(train)
+        noise = gv.random.normal(rng, ())
+        value = _loss(p, batch) + (0.0 if train else 100.0)
+        seen = {"n": state["n"] + 1, "noise": state["noise"] + noise}
+        return value, (seen if train else state)
+
+    start = {"n": np.zeros((), np.int64), "noise": np.zeros(())}
+    r = _fit(loss, state=start, epochs=3, restore_best=False)
+    assert set(draws) == {True, False}
+    assert r.state["n"] == 3 * 5 and start["n"] == 0
+    assert (r.history.validation_loss > 100).all()
+    assert r.history.train_loss.max() < 100
+    again = _fit(loss, state=start, epochs=3, restore_best=False)
+    other = _fit(loss, state=start, epochs=3, restore_best=False, rng=1)
+    assert r.state["noise"] == again.state["noise"] != other.state["noise"]
+
+
+def test_augmentation_redraws_noise():
+    """Noise differs from step to step and from epoch to epoch, and is the same for
+    validation in every epoch."""
+
+    def loss(p, batch):
+        return (p["w"] * 0).sum() + p["b"] * 0 + batch.mean()
+
+    def augment(batch, key):
+        return batch + gv.random.normal(key, batch.shape)
+
+    start, zeros = _start(), np.zeros((40, 2))
+    r = _fit(loss, start, zeros, augment=augment, optimizer=gv.optim.sgd(0.1))
+    assert len(set(r.history.train_loss)) == 4
+    assert len(set(r.history.validation_loss)) == 1 and r.history.validation_loss[0]
+
+
+def test_same_bytes_on_one_and_two_threads():
+    """Weights of a net wide enough to be cut into tasks."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 20)).astype(np.float32)
+    params = {
+        "a": rng.normal(size=(20, 600)).astype(np.float32) / 5,
+        "b": rng.normal(size=(600, 300)).astype(np.float32) / 25,
+    }
+
+    def loss(p, batch):
+        return (np.tanh(np.tanh(batch @ p["a"]) @ p["b"]) ** 2).mean()
+
+    found = []
+    before = gv.get_threads()
+    for n in (1, 2):
+        gv.set_threads(n)
+        opt = gv.optim.average(gv.optim.clip(gv.optim.adamw(1e-2), 0.1))
+        r = gv.train.fit(
+            loss, params, x, optimizer=opt, batch_size=128, epochs=2, validation=0.2
+        )
+        found.append(r)
+    gv.set_threads(before)
+    for k in params:
+        assert found[0].params[k].tobytes() == found[1].params[k].tobytes()
+    a, b = (f.history.drop(columns="seconds") for f in found)
+    assert a.equals(b)
+
+
+def test_data_on_disk_are_not_copied(tmp_path):
+    """A memory map of 64 GiB (a sparse file) with few rows in use: memory stays."""
+    n, width = 1 << 16, 1 << 17
+    big = np.memmap(tmp_path / "x.dat", np.float64, "w+", shape=(n, width))
+    big[::8192, :3] = 1.0
+    few = np.arange(0, n, 8192)
+
+    class Bank:
+        def arrays(self):
+            return {"x": big}
+
+        def rows(self):
+            return few
+
+    def loss(p, batch):
+        return ((batch["x"][:, :3] @ p["w"] - 1.0 + p["b"]) ** 2).mean()
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    r = _fit(loss, data=Bank(), validation=0.25, epochs=30, batch_size=2)
+    assert r.history.train_loss.iloc[-1] < 0.1
+    assert set(r.validation_rows) < set(few)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    assert after - before < 100 * 2**10
+    with pytest.raises(TypeError, match="memory map of dtype float16"):
+        half = np.memmap(tmp_path / "x.dat", np.float16, "r", shape=(n, 8))
+        _fit(loss, data=half)
+
+
+def test_progress_and_callback(capfd):
+    """A bar on stderr; a true result of the callback ends the training."""
+    r = _fit(progress=True, epochs=6, callback=lambda record: record["epoch"] == 2)
+    assert len(r.history) == 2 and not r.interrupted
+    assert "step" in capfd.readouterr().err
+    record = []
+    _fit(epochs=1, callback=record.append)
+    assert set(record[0]) >= {"epoch", "train_loss", "params", "state", "lr"}
+
+
+def test_float64_and_float32_train_in_their_own():
+    """dtypes stay."""
+    for dtype in ("float32", "float64"):
+        params = {k: v.astype(dtype) for k, v in _start().items()}
+        x, y = _line()
+        r = _fit(params=params, data=(x.astype(dtype), y.astype(dtype)))
+        assert {v.dtype.name for v in r.params.values()} == {dtype}
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "more"),
+    [
+        (TypeError, "one of gv.optim", {"optimizer": "adam"}),
+        (ValueError, "epochs is", {"epochs": -1}),
+        (ValueError, "batch_size is", {"batch_size": 0}),
+        (ValueError, "batch_size is", {"batch_size": 2.5}),
+        (ValueError, "patience is", {"patience": 0}),
+        (ValueError, "validation", {"validation": 1.0}),
+        (ValueError, "validation", {"validation": -1}),
+        (ValueError, "leaves none", {"validation": 40}),
+        (ValueError, "not a row", {"validation": np.array([99])}),
+        (TypeError, "give an int", {"rng": None}),
+        (ValueError, "choose 'shuffle'", {"order": "random"}),
+        (TypeError, "expected a function", {"augment": 3}),
+        (TypeError, "expected a function", {"callback": 3}),
+        (TypeError, "does not take the keyword state", {"state": {"n": 0.0}}),
+        (TypeError, "resume is", {"resume": 3}),
+        (ValueError, "give one", {"resume": True}),
+        (TypeError, "checkpoint is", {"checkpoint": 3}),
+        (FileNotFoundError, "no folder", {"checkpoint": "nowhere/at/all.h5"}),
+        (FileNotFoundError, "no file", {"resume": "nowhere.h5"}),
+        (TypeError, "expected one number", {"loss": lambda p, b: b[0] @ p["w"]}),
+        (TypeError, "expected one number", {"loss": lambda p, b: None}),
+        (ValueError, "must agree", {"data": (np.zeros((3, 3)), np.zeros(4))}),
+        (ValueError, "needs rows", {"data": (np.zeros((3, 3)), 1.0)}),
+        (TypeError, "array of numbers", {"data": {"x": "text"}}),
+        (TypeError, "int64", {"params": {"w": np.zeros(3, int), "b": np.zeros(())}}),
+    ],
+)
+def test_bad_arguments(error, text, more):
+    """Errors say what is wrong."""
+    with pytest.raises(error, match=text):
+        _fit(**more)
+
+
+def test_validation_rows_can_be_given():
+    """The rows themselves, or their number."""
+    r = _fit(validation=np.array([3, 1, 30]))
+    np.testing.assert_array_equal(r.validation_rows, [1, 3, 30])
+    assert len(_fit(validation=7).validation_rows) == 7

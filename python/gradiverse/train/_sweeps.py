@@ -49,8 +49,7 @@ class Sweeps(Training):
         """A vector as parameters."""
         at, done = 0, []
         for a in self._leaves:
-            part = x[at : at + a.size].astype(a.dtype).reshape(a.shape)
-            done.append(np.ascontiguousarray(part))
+            done.append(x[at : at + a.size].astype(a.dtype).reshape(a.shape))
             at += a.size
         return self._tree.unflatten(done)
 
