@@ -192,7 +192,7 @@ static const void *bias_of(const gemm_run *r, int64_t e)
 }
 
 /* One entry. Rows of B that lie together are read in place, others packed. */
-static void entry(const gemm_run *r, int64_t e, char *packed)
+static void entry(const gemm_run *r, int64_t e, char *packed, const gv_ahead *ahead)
 {
     const gv_gemm *g = &r->g;
     const char *a = at(r, r->a, e * g->a_step), *b = at(r, r->b, e * g->b_step);
@@ -201,7 +201,7 @@ static void entry(const gemm_run *r, int64_t e, char *packed)
     if (!in_place) r->kernels->pack_b(g->k, g->n, b, g->b_row, g->b_col, packed);
     r->kernels->direct(g->m, g->n, g->k, a, g->a_row, g->a_col, in_place ? b : packed,
                        in_place ? g->b_row : r->kernels->nr, in_place ? 1 : g->k,
-                       bias_of(r, e), g->relu, c, g->c_row);
+                       bias_of(r, e), g->relu, ahead, c, g->c_row);
 }
 
 static void small_task(void *ctx, int64_t task)
@@ -209,7 +209,7 @@ static void small_task(void *ctx, int64_t task)
     const gemm_run *r = ctx;
     _Alignas(64) char packed[small_b];
     int64_t e = task * r->per, end = min2(e + r->per, r->g.batch);
-    for (; e < end; e++) entry(r, e, packed);
+    for (; e < end; e++) entry(r, e, packed, NULL);
 }
 
 static void run_small(gemm_run *r)
@@ -241,7 +241,7 @@ static void direct_task(void *ctx, int64_t task)
     r->kernels->direct(
         min2(r->per, g->m - i), g->n, g->k, at(r, r->a, e * g->a_step + i * g->a_row),
         g->a_row, g->a_col, r->scratch + (size_t)e * packed_b(g, g->k, g->n),
-        r->kernels->nr, g->k, bias_of(r, e), g->relu,
+        r->kernels->nr, g->k, bias_of(r, e), g->relu, NULL,
         r->c + (size_t)(e * g->c_step + i * g->c_row) * r->item, g->c_row);
 }
 
@@ -415,7 +415,7 @@ size_t gv_gemm_pack_bytes(const gv_gemm *g)
 void gv_gemm_serial(const gv_gemm *g, const void *a, const void *b, void *c, void *pack)
 {
     gemm_run r = run_of(g, a, b, c, pack);
-    entry(&r, 0, pack);
+    entry(&r, 0, pack, g->ahead[0].from || g->ahead[1].from ? g->ahead : NULL);
 }
 
 void gv_gemm_run(const gv_gemm *g, const void *a, const void *b, void *c, void *scratch)

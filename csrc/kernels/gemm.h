@@ -13,6 +13,11 @@
  * apart, the entries of a, b and c by their steps. At the end, where asked for, a row of
  * n numbers is added to every row of c (bias) and negative sums become 0 (relu; NaN
  * stays). */
+typedef struct gv_ahead {
+    const char *from; /* NULL: nothing */
+    int64_t bytes;
+} gv_ahead;
+
 typedef struct gv_gemm {
     gv_dtype dtype;
     int64_t m, n, k, batch;
@@ -20,6 +25,7 @@ typedef struct gv_gemm {
     int64_t a_step, b_step, c_step, bias_step;
     const void *bias; /* NULL: none */
     bool relu;
+    gv_ahead ahead[2]; /* gv_gemm_serial: brought near for what comes next */
 } gv_gemm;
 
 /* Bytes of working memory, for any instruction set. */
