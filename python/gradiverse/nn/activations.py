@@ -64,9 +64,9 @@ def gelu(x, approximate=False):
     [-0.158655, 0.0, 0.841345]
     """
     if approximate:
-        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
-        return 0.5 * x * (1 + np.tanh(inner))
-    return 0.5 * x * (1 + special.erf(x * math.sqrt(0.5)))
+        twice = math.sqrt(8 / math.pi) * (x + 0.044715 * (x * x * x))
+        return x * special.sigmoid(twice)  # (1 + tanh u) / 2 without cancellation
+    return 0.5 * x * special.erfc(x * -math.sqrt(0.5))
 
 
 def gelu_tanh(x):

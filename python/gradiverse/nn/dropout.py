@@ -44,5 +44,5 @@ class Dropout(Layer):
         if not context.train or self.p == 0:
             return x
         u = random.uniform(context.key(), shape_of(x), np.float32)
-        scale = 1 / (1 - self.p) if self.p < 1 else 0.0
+        scale = 1 / (1 - self.p) if self.p < 1 else 1.0  # all are dropped
         return where(u >= np.float32(self.p), x * scale, 0.0)
