@@ -1,0 +1,109 @@
+"""Norms, pooling and attention against torch, forward and backward.
+
+.venv-rivals/bin/python -m benchmarks.speed.nn_norm THREADS [case ...]
+
+Value and gradients of the input and the parameters in float32, with the input as the
+cotangent (for the norms) or the output itself. Process CPU time on one thread, wall
+time on more, all in turn.
+"""
+
+import sys
+
+from benchmarks.speed.measure import (
+    interleave,
+    limit_threads,
+    report,
+    scaled,
+    threads_argument,
+)
+
+THREADS = threads_argument(1)
+limit_threads(THREADS)
+
+import time  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+import gradiverse as gv  # noqa: E402
+
+torch.set_num_threads(THREADS)
+T, N = torch.nn, gv.nn
+CLOCK = time.process_time if THREADS == 1 else time.perf_counter
+UNIT = "CPU ms" if THREADS == 1 else "ms"
+
+
+class _Attend(T.Module):
+    """torch's attention of an array with itself."""
+
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.inner = T.MultiheadAttention(dim, heads, batch_first=True)
+
+    def forward(self, x):
+        return self.inner(x, x, x, need_weights=False)[0]
+
+
+#: ours, torch's, shape of x, bar (ms at 1 and 2 threads)
+CASES = {
+    "batch_norm_relu": (
+        N.Sequential(N.BatchNorm(32), N.Activation("relu")),
+        T.Sequential(T.BatchNorm2d(32), T.ReLU()),
+        (16, 32, 100, 100),
+        (8.8, 4.7),
+    ),
+    "batch_norm_rows": (N.BatchNorm(256), T.BatchNorm1d(256), (256, 256), None),
+    "layer_norm": (N.LayerNorm(256), T.LayerNorm(256), (4096, 256), None),
+    "group_norm": (
+        N.GroupNorm(32, 8), T.GroupNorm(8, 32), (16, 32, 64, 64), None,
+    ),
+    "max_pool": (N.MaxPool(2), T.MaxPool2d(2), (16, 32, 100, 100), None),
+    "avg_pool": (N.AvgPool(2), T.AvgPool2d(2), (16, 32, 100, 100), None),
+    "attention": (N.Attention(64, 4), _Attend(64, 4), (16, 128, 64), None),
+}  # fmt: skip
+
+
+def torch_step(module, x):
+    """Forward and backward."""
+    x = torch.from_numpy(x).requires_grad_()
+
+    def step():
+        module.zero_grad()
+        x.grad = None
+        y = module(x)
+        y.backward(x.detach() if y.shape == x.shape else y.detach())
+        return y, x.grad
+
+    return step
+
+
+def our_step(layer, params, x):
+    """Forward and backward, compiled."""
+
+    def run(params, x):
+        y, pull = gv.vjp(lambda p, x: layer.apply(p, x, train=True), params, x)
+        return (y, *pull(x if y.shape == x.shape else y))
+
+    compiled = gv.compile(run)
+    return lambda: compiled(params, x)
+
+
+def main(chosen):
+    """Time the cases, or all."""
+    for name in chosen or CASES:
+        layer, module, shape, bar = CASES[name]
+        x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        mine, theirs = our_step(layer, layer.init(0), x), torch_step(module, x)
+        if name != "attention":  # there the weights differ
+            gap = np.abs(mine()[0] - theirs()[0].detach().numpy()).max()
+            assert gap < 1e-5, (name, gap)
+        times = interleave({"gradiverse": mine, "torch": theirs}, clock=CLOCK)
+        text = None
+        if bar:
+            text = f"<= {bar[THREADS > 1]} ms, >= 1.9 x torch"
+        work = f"{name.replace('_', ' ')} {'x'.join(map(str, shape))}"
+        report(work, UNIT, scaled(times, 1e3), text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[2:])
