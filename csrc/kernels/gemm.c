@@ -22,6 +22,7 @@ enum {
     block_k = 512,
     block_m = 48, /* a multiple of every tile height */
     block_n = 512,
+    pack_n = 64,         /* a multiple of every tile width */
     panel_n = 4096,      /* columns of B packed at a time */
     task_work = 1 << 18, /* products per task of small entries or rows */
     chunk_k = 4096,
@@ -225,12 +226,17 @@ static size_t packed_b(const gv_gemm *g, int64_t k, int64_t n)
     return (size_t)(k * up(n, most_nr)) * gv_dtype_size(g->dtype);
 }
 
-static void pack_entry(void *ctx, int64_t e)
+/* A strip of pack_n columns of one entry. */
+static void pack_strip(void *ctx, int64_t task)
 {
     const gemm_run *r = ctx;
     const gv_gemm *g = &r->g;
-    r->kernels->pack_b(g->k, g->n, at(r, r->b, e * g->b_step), g->b_row, g->b_col,
-                       r->scratch + (size_t)e * packed_b(g, g->k, g->n));
+    int64_t strips = (g->n + pack_n - 1) / pack_n, e = task / strips;
+    int64_t j = task % strips * pack_n;
+    r->kernels->pack_b(g->k, min2(pack_n, g->n - j),
+                       at(r, r->b, e * g->b_step + j * g->b_col), g->b_row, g->b_col,
+                       r->scratch + (size_t)e * packed_b(g, g->k, g->n) +
+                           (size_t)(j * g->k) * r->item);
 }
 
 static void direct_task(void *ctx, int64_t task)
@@ -249,7 +255,7 @@ static void run_direct(gemm_run *r)
 {
     r->per = up(1 + 4 * task_work / (r->g.n * r->g.k), 2 * most_mr);
     r->tasks = (r->g.m + r->per - 1) / r->per;
-    gv_parallel_for(r->g.batch, pack_entry, r);
+    gv_parallel_for(r->g.batch * ((r->g.n + pack_n - 1) / pack_n), pack_strip, r);
     gv_parallel_for(r->g.batch * r->tasks, direct_task, r);
 }
 
