@@ -111,7 +111,7 @@ def convolution(x, weight, bias=None, stride=1, dilation=1, padding="same", grou
     ----------
     x : (..., c_in, *size) array of float32 or float64
         One, two or three axes of points, as many as the weight has.
-    weight : (c_out, c_in / groups, *kernel) array of the same dtype
+    weight : (c_out, c_in / groups, kernel, ...) array of the same dtype
     bias : (c_out,) array, optional
     stride, dilation : int or one for each axis
     padding : "same", "valid", "periodic", int, or ints or pairs (low, high) by axis
@@ -163,7 +163,7 @@ def transposed_convolution(x, weight, bias=None, stride=1, dilation=1, padding="
     Parameters
     ----------
     x : (..., c_in, *size) array of float32 or float64
-    weight : (c_in, c_out / groups, *kernel) array of the same dtype
+    weight : (c_in, c_out / groups, kernel, ...) array of the same dtype
     bias : (c_out,) array, optional
     stride, dilation : int or one for each axis
     padding : "same", "valid", "periodic", int, or ints or pairs (low, high) by axis
@@ -344,8 +344,8 @@ def _documented(what, example, x, y):
         cls.__doc__ = _DOC.format(
             what=what, name=cls.__name__, example=example, x=x, y=y,
             function="transposed_convolution" if turned else "convolution",
-            weight="(c_in, c_out / groups, *kernel)" if turned
-            else "(c_out, c_in / groups, *kernel)",
+            weight="(c_in, c_out / groups, kernel, ...)" if turned
+            else "(c_out, c_in / groups, kernel, ...)",
             more="\n    output_padding : int or one for each axis" if turned else "",
         )  # fmt: skip
         return cls

@@ -102,7 +102,7 @@ def mse(prediction, target, weights=None, reduction="mean"):
 
 
 def mae(prediction, target, weights=None, reduction="mean"):
-    """Absolute error |prediction - target|; its derivative at 0 is 0.
+    """Absolute error ``|prediction - target|``; its derivative at 0 is 0.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def mae(prediction, target, weights=None, reduction="mean"):
 
 
 def huber(prediction, target, delta=1.0, weights=None, reduction="mean"):
-    """r^2 / 2 for |r| <= delta, delta (|r| - delta / 2) beyond (Huber 1964).
+    """``r^2 / 2`` for ``|r| <= delta``, else ``delta (|r| - delta / 2)`` (Huber 1964).
 
     Parameters
     ----------
