@@ -325,7 +325,7 @@ _DOC = """{what}
     Notes
     -----
     Parameters as torch's: weight {weight}, bias (c_out,).
-    Input (..., c_in, *size), output (..., c_out, *size of the output).
+    Input (..., c_in, n, ...), output (..., c_out, m, ...).
 
     Examples
     --------
