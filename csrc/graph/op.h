@@ -110,10 +110,10 @@ struct gv_op {
     /* Element-wise ops: the block kernel for these dtypes at the SIMD level in force,
      * NULL when the combination is not offered. */
     gv_ew_fn (*ew)(const gv_op *op, const gv_dtype *in, gv_dtype out);
-    /* Loops: how many leading inputs come back as the outputs of the same number. The
-     * only function that is run takes and returns them first; it is planned to update them
-     * (gv_sub_carry); the others get room after the scratch asked for. An output may have
-     * the memory of its input. NULL: no loop. */
+    /* How many leading inputs come back as the outputs of the same number; an output may
+     * have the memory of its input. Of loops the only function that is run takes and
+     * returns them first; it is planned to update them (gv_sub_carry); the others get room
+     * after the scratch asked for. NULL: none. */
     int (*carries)(const gv_node *node);
     int nin; /* fixed number of inputs, or -1 */
     int aux; /* free for the family (index into its kernel table) */

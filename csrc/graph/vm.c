@@ -469,6 +469,77 @@ gv_status gv_program_loop(const gv_graph *g, int nin, const gv_val *in, int nout
     return GV_OK;
 }
 
+struct repeat {
+    const gv_program *p;
+    int n_x;
+    void *const *in, *const *y;
+    void **now, **out; /* of the step at hand */
+    void **other;      /* where each carry goes next */
+    size_t *x_stride, *y_stride;
+    char *spare; /* for carries that the step cannot update where they lie */
+    char *pooled;
+    gv_exec *e;
+};
+
+static gv_status repeat_open(struct repeat *r, gv_program *p)
+{
+    int nc = p->n_carry;
+    size_t room = 0, bytes, n = (size_t)(p->nin + p->nout + nc + 1);
+    r->now = gv_alloc_zero(n * sizeof *r->now);
+    r->x_stride = gv_alloc_zero((size_t)(r->n_x + p->nout + 1) * sizeof(size_t));
+    if (!r->now || !r->x_stride) return GV_ERR_MEMORY;
+    r->out = r->now + p->nin, r->other = r->out + p->nout;
+    r->y_stride = r->x_stride + r->n_x;
+    for (int i = 0; i < p->nin; i++) r->now[i] = r->in[i];
+    for (int i = 0; i < r->n_x; i++)
+        GV_TRY(gv_type_bytes(&p->in_type[nc + i], &r->x_stride[i]));
+    for (int o = nc; o < p->nout; o++)
+        GV_TRY(gv_type_bytes(&p->out_type[o], &r->y_stride[o]));
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+        for (int i = 0; i < nc; i++) {
+            GV_TRY(gv_type_bytes(&p->in_type[i], &bytes));
+            bool apart = p->carry[i] == GV_CARRY_APART;
+            r->other[i] = apart && pass ? r->spare + at : r->in[i];
+            if (apart) at += (bytes + 63) & ~(size_t)63;
+        }
+        room = at;
+        if (!pass && room && !(r->spare = gv_alloc(room))) return GV_ERR_MEMORY;
+    }
+    r->e = open_run(p, &r->pooled);
+    return r->e ? GV_OK : GV_ERR_MEMORY;
+}
+
+static gv_status repeat_step(struct repeat *r, size_t t)
+{
+    const gv_program *p = r->p;
+    int nc = p->n_carry;
+    for (int i = 0; i < r->n_x; i++)
+        r->now[nc + i] = (char *)r->in[nc + i] + t * r->x_stride[i];
+    for (int i = 0; i < nc; i++) r->out[i] = r->other[i];
+    for (int o = nc; o < p->nout; o++)
+        r->out[o] = (char *)r->y[o - nc] + t * r->y_stride[o];
+    set_ends(r->e, (const void *const *)r->now, r->out);
+    GV_TRY(run_instr(r->e));
+    for (int i = 0; i < nc; i++) {
+        r->other[i] = r->now[i];
+        r->now[i] = r->out[i];
+    }
+    return GV_OK;
+}
+
+/* The last step may have left a carry in the spare room. */
+static gv_status repeat_settle(struct repeat *r)
+{
+    for (int i = 0; i < r->p->n_carry; i++) {
+        size_t bytes;
+        if (r->now[i] == r->in[i]) continue;
+        GV_TRY(gv_type_bytes(&r->p->in_type[i], &bytes));
+        memcpy(r->in[i], r->now[i], bytes);
+    }
+    return GV_OK;
+}
+
 static double exact_now(void)
 {
     struct timespec t;
@@ -476,72 +547,21 @@ static double exact_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Strides of what is sliced, and spare room for carries that the step cannot update
- * where they lie. */
-static gv_status prepare_loop(const gv_program *p, int n_x, size_t *stride,
-                              char **spare)
-{
-    size_t room = 0, bytes;
-    for (int i = 0; i < p->n_carry; i++) {
-        GV_TRY(gv_type_bytes(&p->in_type[i], &bytes));
-        if (p->carry[i] == GV_CARRY_APART) room += (bytes + 63) & ~(size_t)63;
-    }
-    for (int i = 0; i < n_x; i++)
-        GV_TRY(gv_type_bytes(&p->in_type[p->n_carry + i], &stride[i]));
-    for (int o = p->n_carry; o < p->nout; o++)
-        GV_TRY(gv_type_bytes(&p->out_type[o], &stride[n_x + o]));
-    if (room && !(*spare = gv_alloc(room))) return GV_ERR_MEMORY;
-    return GV_OK;
-}
-
 gv_status gv_program_repeat(gv_program *p, int n_x, void *const *in, void *const *y,
                             int64_t from, int64_t to, double seconds, int64_t *at)
 {
-    int nc = p->n_carry;
-    size_t n = (size_t)(p->nin + p->nout + nc + 1), bytes;
-    void **now_in = gv_alloc(n * sizeof(void *));
-    size_t *stride = gv_alloc_zero((n + (size_t)n_x) * sizeof *stride);
-    char *spare = NULL, *pooled = NULL;
-    gv_status s =
-        now_in && stride ? prepare_loop(p, n_x, stride, &spare) : GV_ERR_MEMORY;
-    gv_exec *e = s == GV_OK ? open_run(p, &pooled) : NULL;
-    if (s == GV_OK && !e) s = GV_ERR_MEMORY;
-    void **now_out = now_in + p->nin, **other = now_out + p->nout;
-    char *room = spare;
-    for (int i = 0; s == GV_OK && i < p->nin; i++) now_in[i] = in[i];
-    for (int i = 0; s == GV_OK && i < nc; i++) {
-        other[i] = in[i];
-        if (p->carry[i] != GV_CARRY_APART) continue;
-        s = gv_type_bytes(&p->in_type[i], &bytes);
-        other[i] = room;
-        room += (bytes + 63) & ~(size_t)63;
-    }
+    struct repeat r = { .p = p, .n_x = n_x, .in = in, .y = y };
+    gv_status s = repeat_open(&r, p);
     double end = exact_now() + seconds;
     *at = from;
     while (s == GV_OK && *at < to) {
-        size_t t = (size_t)*at;
-        for (int i = 0; i < n_x; i++)
-            now_in[nc + i] = (char *)in[nc + i] + t * stride[i];
-        for (int i = 0; i < nc; i++) now_out[i] = other[i];
-        for (int o = nc; o < p->nout; o++)
-            now_out[o] = (char *)y[o - nc] + t * stride[n_x + o];
-        set_ends(e, (const void *const *)now_in, now_out);
-        s = run_instr(e);
-        for (int i = 0; i < nc; i++) {
-            other[i] = now_in[i];
-            now_in[i] = now_out[i];
-        }
-        ++*at;
+        s = repeat_step(&r, (size_t)(*at)++);
         if (seconds > 0 && exact_now() > end) break;
     }
-    for (int i = 0; e && i < nc; i++) /* the last step may have left it aside */
-        if (now_in[i] != in[i] && s == GV_OK) {
-            s = gv_type_bytes(&p->in_type[i], &bytes);
-            if (s == GV_OK) memcpy(in[i], now_in[i], bytes);
-        }
-    if (e) close_run(p, e, pooled);
-    gv_free(spare);
-    gv_free(stride);
-    gv_free(now_in);
+    if (s == GV_OK) s = repeat_settle(&r);
+    if (r.e) close_run(p, r.e, r.pooled);
+    gv_free(r.spare);
+    gv_free(r.x_stride);
+    gv_free(r.now);
     return s;
 }
