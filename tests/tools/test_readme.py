@@ -11,7 +11,14 @@ import buildc
 import gradiverse as gv
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "docs/engine.md", "docs/gp.md", "docs/mortality.md", "docs/nn.md"]
+PAGES = [
+    "README.md",
+    "docs/engine.md",
+    "docs/gp.md",
+    "docs/mortality.md",
+    "docs/nn.md",
+    "docs/training.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
