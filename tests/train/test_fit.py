@@ -306,6 +306,33 @@ def test_data_on_disk_are_not_copied(tmp_path):
         _fit(loss, data=half)
 
 
+def test_windows_of_data_on_disk(tmp_path, monkeypatch):
+    """Several windows an epoch, read ahead: the same bytes as from memory in the same
+    order; the rows read ahead are those of the window at hand and of the next."""
+    from gradiverse.train import _rows
+
+    monkeypatch.setattr(_rows, "WINDOW", 1 << 16)
+    monkeypatch.setattr(_rows, "BLOCK", 1 << 13)
+    monkeypatch.setattr(_rows, "NEAR", 0)
+    x, y = _line(4000)
+    disk = np.memmap(tmp_path / "x.dat", np.float64, "w+", offset=4096, shape=x.shape)
+    disk[:] = x
+    asked, ahead = [], _rows.Data.prefetch
+
+    def prefetch(self, rows):
+        asked.append(rows)
+        ahead(self, rows)
+
+    monkeypatch.setattr(_rows.Data, "prefetch", prefetch)
+    more = {"batch_size": 16, "epochs": 2, "order": "blocks", "restore_best": False}
+    a = _fit(data=(disk, y), **more)
+    assert 5 < len(asked) < 100
+    parts = np.concatenate(asked)
+    assert len(parts) == 2 * (4000 - 400) and len(np.unique(parts)) == 4000 - 400
+    b = _fit(data=(x, y), **more)
+    assert a.params["w"].tobytes() == b.params["w"].tobytes()
+
+
 def test_progress_and_callback(capfd):
     """A bar on stderr; a true result of the callback ends the training."""
     r = _fit(progress=True, epochs=6, callback=lambda record: record["epoch"] == 2)

@@ -4,6 +4,8 @@ All randomness is a function of the seed and the number of the epoch (Philox in 
 mode), so that a training that is taken up again goes on exactly as it would have.
 """
 
+import mmap
+
 import numpy as np
 
 from .._repeat import as_arrays
@@ -14,6 +16,7 @@ __all__ = ["Data", "Order", "seed_of", "split"]
 
 WINDOW = 1 << 29  # bytes of a window of the order for data on disk
 BLOCK = 1 << 20  # bytes read in a row
+NEAR = 1 << 16  # bytes between rows that are read along
 _SPLIT, _ORDER, _WINDOW = 1, 2, 3
 
 
@@ -37,12 +40,14 @@ def seed_of(rng, who):
     raise TypeError(f"{who}: rng is {rng!r}; give an int, SeedSequence or Generator")
 
 
-def _on_disk(x):
+def _map_of(x):
+    """The memory map that an array lies on, and where there it begins; or None."""
+    at = x.__array_interface__["data"][0]
     while isinstance(x, np.ndarray):
-        if isinstance(x, np.memmap):
-            return True
         x = x.base
-    return False
+    if not isinstance(x, mmap.mmap):
+        return None
+    return x, at - np.frombuffer(x, np.uint8).__array_interface__["data"][0]
 
 
 class Data:
@@ -90,7 +95,8 @@ class Data:
             raise ValueError(f"{who}: the data have no rows")
         if self.rows.min() < 0 or self.rows.max() >= n:
             raise ValueError(f"{who}: rows() names rows outside 0..{n - 1}")
-        self.on_disk = any(_on_disk(x) for x in given)
+        self._maps = [_map_of(x) for x in self.leaves]
+        self.on_disk = any(m is not None for m in self._maps)
         self.row_bytes = sum(x.nbytes // max(n, 1) for x in self.leaves)
 
     @property
@@ -106,9 +112,27 @@ class Data:
             parts.append(part.reshape(rows.shape[0], *leaf.shape[1:]))
         return self.tree.unflatten(parts)
 
+    def prefetch(self, rows):
+        """Ask the system to read the rows from disk meanwhile; returns at once."""
+        if not hasattr(mmap, "MADV_WILLNEED") or not len(rows):
+            return
+        rows = np.sort(rows)
+        for leaf, found in zip(self.leaves, self._maps, strict=True):
+            width = leaf.nbytes // max(len(leaf), 1)
+            if found is None or not width:
+                continue
+            near = max(NEAR // width, 1)
+            cuts = np.flatnonzero(np.diff(rows) > near)
+            first = rows[np.append(0, cuts + 1)] * width
+            last = (rows[np.append(cuts, len(rows) - 1)] + 1) * width
+            memory, start = found
+            for a, b in zip(first + start, last + start, strict=True):
+                a -= a % mmap.PAGESIZE
+                memory.madvise(mmap.MADV_WILLNEED, int(a), int(b - a))
+
 
 def _check_layout(x, path, who):
-    if not _on_disk(x):
+    if not isinstance(x, np.ndarray) or _map_of(x) is None:
         return
     if native_dtype(x.dtype) != x.dtype or not x.flags.c_contiguous:
         raise TypeError(
@@ -195,8 +219,11 @@ class Order:
                 " function (epoch, rows) -> rows"
             )
         self.kind, self.rows, self.seed, self.who = kind, rows, seed, who
+        self.window = 0  # rows that are read from disk together; 0: no such thing
         self._block = max(BLOCK // max(data.row_bytes, 1), 1)
         self._window = max(WINDOW // (self._block * max(data.row_bytes, 1)), 1)
+        if kind == "blocks" and data.on_disk:
+            self.window = self._block * self._window
 
     def __call__(self, epoch):
         """Rows of an epoch (from 0), each once."""

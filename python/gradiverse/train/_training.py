@@ -236,6 +236,7 @@ class Steps(Training):
         self.carry, self.tree = as_arrays(start, WHO)
         self._programs = {}
         self._lengths = None
+        self._ahead = 0
 
     def carry_nest(self):
         return self.tree.unflatten(self.carry)
@@ -268,8 +269,23 @@ class Steps(Training):
             parts.append((rows[None, full * size :], full))
         return parts
 
+    def _read_ahead(self, rows, at):
+        """Have the next window of rows on disk read; the step until which to run."""
+        if not self.order.window:
+            return len(rows)
+        steps = max(self.order.window // rows.shape[1], 1)
+        end = min(at - at % steps + steps, len(rows))
+        if self._ahead <= at:
+            self.data.prefetch(rows[at:end].reshape(-1))
+            self._ahead = end
+        if self._ahead == end:
+            self.data.prefetch(rows[end : end + steps].reshape(-1))
+            self._ahead = min(end + steps, len(rows))
+        return end
+
     def advance(self, between):
         parts = self._parts()
+        self._ahead = 0
         if len(self.losses) != len(self._lengths):
             self.losses = np.empty(len(self._lengths))
         fixed = {"data": self.data.flat, "key": self.key}
@@ -278,8 +294,9 @@ class Steps(Training):
             number = (self.epoch << 32) + first
             while at < n:
                 program = self._program(rows.shape[1])
-                xs = {"rows": rows, "step": np.arange(number, number + n)}
-                ys = self.losses[first : first + n]
+                end = self._read_ahead(rows, at)
+                xs = {"rows": rows[:end], "step": np.arange(number, number + end)}
+                ys = self.losses[first : first + end]
                 begin = at
                 at = program.run(self.carry, xs, fixed, [ys], at, SLICE)
                 self.done = first + at
