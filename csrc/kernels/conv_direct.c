@@ -14,8 +14,9 @@ enum {
     positions = 512,     /* of a block of results */
     sum_positions = 256, /* of a block that is summed over */
     strip_bytes = 192 << 10,
-    block_m = 96,  /* result channels of a block */
-    block_n = 128, /* the same in vectors */
+    block_m = 96,   /* result channels of a block */
+    block_n = 128,  /* the same in vectors */
+    few_pairs = 64, /* channels in times out of a group */
     most_chunks = 16,
     chunk_bytes = 32 << 20,                      /* of all partial sums */
     slack = GV_CONV_MAX_WIDE * GV_CONV_MAX_LANES /* read and written past the end */
@@ -45,6 +46,7 @@ typedef struct direct {
     const char *g;
     char *partial;
     int64_t n, n_blocks, some_n, chunks, per;
+    bool few;  /* channels: vectors of positions */
     bool swap; /* vectors of source channels instead of result channels */
 } direct;
 
@@ -240,6 +242,7 @@ static void plan_sums(direct *d)
     int64_t w = GV_CONV_MAX_LANES; /* one plan for every instruction set */
     int64_t o = d->c->c_out / d->c->groups, i = d->c->c_in / d->c->groups;
     d->swap = o * gv_conv_up(i, w) < i * gv_conv_up(o, w);
+    d->few = o * i <= few_pairs;
     d->m = d->swap ? o : i;
     d->n = d->swap ? i : o;
     d->some_m = gv_conv_least(block_m, d->m);
@@ -281,7 +284,7 @@ static size_t sum_room(const direct *d)
     sum_channels(d, &x, &g);
     int64_t planar = gv_conv_most(x * d->strip.size, g * d->strip.positions);
     int64_t last = x * d->strip.size + g * d->strip.positions;
-    return line_up((size_t)(planar + last + slack) * d->item);
+    return line_up((size_t)(planar + last + (g + 1) * GV_CONV_MAX_LANES) * d->item);
 }
 
 /* The cotangent at the positions of a block, zero between rows. */
@@ -300,6 +303,55 @@ static void fill_cotangent(const direct *d, const int64_t *from, const int64_t *
         }
 }
 
+/* The strips of channels x0 .. x0 + xs - 1 of one entry of batch and groups. */
+static void fill_sources(const direct *d, int64_t entry, const int64_t *from,
+                         int64_t x0, int64_t xs, char *to)
+{
+    int64_t k = d->c->c_in / d->c->groups, plane = gv_conv_points(d->c->in);
+    const char *x = d->x + (size_t)((entry * k + x0) * plane) * d->item;
+    for (int64_t c = 0; c < xs; c++)
+        gv_conv_strip_fill(&d->strip, from, d->item, x + (size_t)(c * plane) * d->item,
+                           to + (size_t)(c * d->strip.size) * d->item);
+}
+
+/* The same of cotangents, `pitch` apart. */
+static void fill_cotangents(const direct *d, int64_t entry, const int64_t *from,
+                            const int64_t *n, int64_t g0, int64_t gs, int64_t pitch,
+                            char *to)
+{
+    int64_t o = d->c->c_out / d->c->groups, plane = gv_conv_points(d->c->out);
+    const char *g = d->g + (size_t)((entry * o + g0) * plane) * d->item;
+    for (int64_t c = 0; c < gs; c++)
+        fill_cotangent(d, from, n, g + (size_t)(c * plane) * d->item,
+                       to + (size_t)(c * pitch) * d->item);
+}
+
+/* Few channels: dot products along positions, cotangents zero up to whole vectors. */
+static void sum_few(const direct *d, int64_t entry, int64_t block, int64_t x0,
+                    int64_t xs, int64_t g0, int64_t gs, char *sums, char *memory)
+{
+    const gv_conv_strip *s = &d->strip;
+    int64_t from[3], n[3], lanes = GV_CONV_MAX_LANES;
+    int64_t pitch = gv_conv_up(s->positions, lanes), rest = pitch - s->positions;
+    char *xp = memory, *gp = xp + (size_t)(xs * s->size + lanes) * d->item;
+    gv_conv_strip_block(s, block, from, n);
+    fill_sources(d, entry, from, x0, xs, xp);
+    memset(xp + (size_t)(xs * s->size) * d->item, 0, (size_t)lanes * d->item);
+    fill_cotangents(d, entry, from, n, g0, gs, pitch, gp);
+    for (int64_t c = 0; c < gs; c++)
+        memset(gp + (size_t)(c * pitch + s->positions) * d->item, 0,
+               (size_t)rest * d->item);
+    int64_t count = gv_conv_up(gv_conv_strip_positions(s, n), lanes);
+    for (int64_t c = 0; c < gs; c++)
+        for (int64_t i = 0; i < xs; i++) {
+            int64_t at = d->swap ? c * d->some_n + i : i * d->some_n + c;
+            d->kernels->dots(s->taps, s->off, count,
+                             xp + (size_t)(i * s->size) * d->item,
+                             gp + (size_t)(c * pitch) * d->item,
+                             sums + (size_t)at * d->item, d->some_m * d->some_n);
+        }
+}
+
 /* Add one block of points to the sums of one block of channels. */
 static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
                       int64_t xs, int64_t g0, int64_t gs, char *sums, char *memory)
@@ -307,8 +359,6 @@ static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
     const gv_conv_strip *s = &d->strip;
     const gv_conv_kernels *kernels = d->kernels;
     int64_t from[3], n[3], xp, gp, lanes = kernels->lanes;
-    int64_t k = d->c->c_in / d->c->groups, o = d->c->c_out / d->c->groups;
-    int64_t source = gv_conv_points(d->c->in), result = gv_conv_points(d->c->out);
     sum_channels(d, &xp, &gp);
     int64_t planar_size = gv_conv_most(xp * s->size, gp * s->positions);
     char *planar = memory, *xl = planar + (size_t)planar_size * d->item;
@@ -316,15 +366,9 @@ static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
     xp = gv_conv_up(xs, lanes);
     gp = gv_conv_up(gs, lanes);
     gv_conv_strip_block(s, block, from, n);
-    for (int64_t c = 0; c < xs; c++)
-        gv_conv_strip_fill(s, from, d->item,
-                           d->x + (size_t)((entry * k + x0 + c) * source) * d->item,
-                           planar + (size_t)(c * s->size) * d->item);
+    fill_sources(d, entry, from, x0, xs, planar);
     kernels->to_last(xs, s->size, planar, s->size, xl, xp);
-    for (int64_t c = 0; c < gs; c++)
-        fill_cotangent(d, from, n,
-                       d->g + (size_t)((entry * o + g0 + c) * result) * d->item,
-                       planar + (size_t)(c * s->positions) * d->item);
+    fill_cotangents(d, entry, from, n, g0, gs, s->positions, planar);
     kernels->to_last(gs, s->positions, planar, s->positions, gl, gp);
     int64_t count = gv_conv_strip_positions(s, n);
     for (int64_t t = 0; t < s->taps; t++) {
@@ -353,9 +397,9 @@ static void sum_chunk(void *ctx, int64_t task, void *memory)
     memset(sums, 0, bytes);
     int64_t end = gv_conv_least((chunk + 1) * d->per, d->c->batch * blocks);
     for (int64_t i = chunk * d->per; i < end; i++)
-        sum_block(d, i / blocks * groups + group, i % blocks, d->swap ? n0 : m0,
-                  d->swap ? ns : ms, d->swap ? m0 : n0, d->swap ? ms : ns, sums,
-                  memory);
+        (d->few ? sum_few : sum_block)(
+            d, i / blocks * groups + group, i % blocks, d->swap ? n0 : m0,
+            d->swap ? ns : ms, d->swap ? m0 : n0, d->swap ? ms : ns, sums, memory);
 }
 
 /* Add the chunks of the weights of one output channel, in order. */

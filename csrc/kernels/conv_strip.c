@@ -140,6 +140,24 @@ void gv_conv_strip_block(const gv_conv_strip *s, int64_t block, int64_t *from,
 
 /* --- filling ---------------------------------------------------------------------------*/
 
+/* dst[i] = src[i scale], i < n */
+#define DEFINE_THIN(T, NAME)                                                 \
+    static void NAME(const void *psrc, int64_t scale, int64_t n, void *pdst) \
+    {                                                                        \
+        const T *src = psrc;                                                 \
+        T *restrict dst = pdst;                                              \
+        if (scale == 1)                                                      \
+            memcpy(dst, src, (size_t)n * sizeof *dst);                       \
+        else if (scale == 2)                                                 \
+            for (int64_t i = 0; i < n; i++) dst[i] = src[2 * i];             \
+        else                                                                 \
+            for (int64_t i = 0; i < n; i++) dst[i] = src[i * scale];         \
+    }
+typedef uint32_t __attribute__((may_alias)) word_4;
+typedef uint64_t __attribute__((may_alias)) word_8;
+DEFINE_THIN(word_4, thin_4)
+DEFINE_THIN(word_8, thin_8)
+
 /* dst[i] = src[start + i scale], i < length; src has n elements and is zero outside */
 static void fill_row(size_t item, const char *src, int64_t n, int64_t start,
                      int64_t scale, int64_t length, char *dst)
@@ -149,17 +167,11 @@ static void fill_row(size_t item, const char *src, int64_t n, int64_t start,
     low = gv_conv_least(low, length);
     high = gv_conv_most(low, gv_conv_least(high, length));
     memset(dst, 0, (size_t)low * item);
-    if (scale == 1)
-        memcpy(dst + (size_t)low * item, src + (start + low) * (int64_t)item,
-               (size_t)(high - low) * item);
+    src += (start + low * scale) * (int64_t)item;
+    if (item == 4)
+        thin_4(src, scale, high - low, dst + 4 * low);
     else
-        for (int64_t i = low; i < high; i++) {
-            const char *at = src + (start + i * scale) * (int64_t)item;
-            if (item == 4)
-                memcpy(dst + 4 * i, at, 4);
-            else
-                memcpy(dst + 8 * i, at, 8);
-        }
+        thin_8(src, scale, high - low, dst + 8 * low);
     memset(dst + (size_t)high * item, 0, (size_t)(length - high) * item);
 }
 

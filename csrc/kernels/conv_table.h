@@ -47,6 +47,9 @@ typedef struct gv_conv_kernels {
     void (*product)(int64_t m, int64_t vectors, int64_t k, const void *a, int64_t a_row,
                     int64_t a_k, const void *b, int64_t ldb, int64_t panel, bool add,
                     void *c, int64_t ldc);
+    /* out[t step] += sum_p x[off[t] + p] g[p] over positions in whole vectors */
+    void (*dots)(int64_t taps, const int64_t *off, int64_t positions, const void *x,
+                 const void *g, void *out, int64_t step);
     /* dst[i cp + c] = src[c stride + i], i < n; channels up to the next whole vector are
      * zero */
     void (*to_last)(int64_t channels, int64_t n, const void *src, int64_t stride,

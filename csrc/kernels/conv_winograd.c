@@ -11,11 +11,16 @@
 
 enum {
     block_bytes = 640 << 10, /* of the transformed tiles of a block */
+    sum_bytes = 1024 << 10,  /* the same where they are summed over */
     least_tiles = 24,
     most_tiles = 96,
+    large_weights = 1 << 20, /* transformed: more than the caches keep */
     most_chunks = 16,
     chunk_bytes = 8 << 20, /* of all partial sums, if there is a choice */
-    skew = 16              /* elements between points: no two in one cache set */
+    least_m = 64,          /* result channels of a task */
+    least_tasks = 8,
+    least_k = 32, /* source channels of a task of sums */
+    skew = 16     /* elements between points: no two in one cache set */
 };
 
 typedef struct winograd {
@@ -28,13 +33,16 @@ typedef struct winograd {
     int64_t in[3], out[3], low[3];
     int64_t points;
     int64_t tiles[3], block[3], blocks[3]; /* all, in a block, blocks */
-    int64_t most, total;                   /* tiles in a block, blocks per entry */
-    int64_t slot;                          /* from point to point */
-    int64_t strip[3], result[3];           /* sizes of the strips of a block */
+    int64_t images,
+        sets; /* entries in a block where it holds whole ones, sets of them */
+    int64_t most, total;         /* tiles in a block, blocks of all entries */
+    int64_t slot;                /* from point to point */
+    int64_t strip[3], result[3]; /* sizes of the strips of a block */
     const float *x, *w, *bias, *g;
     float *y, *u, *padded;
     int64_t u_group; /* transformed weights of a group */
-    int64_t chunks, per;
+    int64_t some_m, m_blocks;
+    int64_t chunks, per, some_k, k_blocks;
     float *partial;
 } winograd;
 
@@ -45,6 +53,16 @@ static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 static int64_t weights_of_group(const winograd *d)
 {
     return d->points * (d->k * gv_conv_up(d->m, 2 * GV_CONV_MAX_LANES) + skew);
+}
+
+/* So many that they stay in cache, but enough to pay for reading the weights. */
+static int64_t tiles_of_block(const winograd *d, int64_t channels)
+{
+    int64_t bytes = d->pass == GV_CONV_WEIGHT ? sum_bytes : block_bytes;
+    int64_t fits = bytes / (int64_t)sizeof(float) / (d->points * channels);
+    bool large = d->points * d->k * d->m > large_weights;
+    return gv_conv_most(large ? most_tiles : least_tiles,
+                        gv_conv_least(fits, most_tiles));
 }
 
 static winograd winograd_of(const gv_conv *c, gv_conv_pass pass)
@@ -68,8 +86,7 @@ static winograd winograd_of(const gv_conv *c, gv_conv_pass pass)
     }
     int64_t panels = gv_conv_up(d.m, 2 * GV_CONV_MAX_LANES);
     int64_t each = pass == GV_CONV_WEIGHT ? d.kp + panels : gv_conv_most(d.kp, d.mp);
-    int64_t fits = block_bytes / 4 / (d.points * each);
-    fits = gv_conv_most(least_tiles, gv_conv_least(fits, most_tiles));
+    int64_t fits = tiles_of_block(&d, each);
     for (int a = 2; a >= 0; a--) {
         int64_t most = gv_conv_most(1, fits / d.most);
         d.blocks[a] = (d.tiles[a] + most - 1) / most;
@@ -80,6 +97,16 @@ static winograd winograd_of(const gv_conv *c, gv_conv_pass pass)
         d.result[a] = d.block[a] * d.form->outs[a];
         d.strip[a] = d.result[a] + d.form->taps[a] - 1;
     }
+    d.images =
+        d.total > 1 ? 1 : gv_conv_most(1, gv_conv_least(fits / d.most, c->batch));
+    d.sets = (c->batch + d.images - 1) / d.images;
+    d.most *= d.images;
+    d.total *= d.sets;
+    d.some_m = d.mp;
+    while (d.some_m > least_m &&
+           d.total * c->groups * ((d.m + d.some_m - 1) / d.some_m) < least_tasks)
+        d.some_m = gv_conv_up(d.some_m / 2, 2 * GV_CONV_MAX_LANES);
+    d.m_blocks = (d.m + d.some_m - 1) / d.some_m;
     d.slot = d.most * each + skew;
     d.u_group = weights_of_group(&d);
     return d;
@@ -89,18 +116,22 @@ static winograd winograd_of(const gv_conv *c, gv_conv_pass pass)
 
 typedef struct place {
     int64_t from[3], n[3]; /* in tiles */
-    int64_t count;
+    int64_t image, images; /* first entry of the batch, how many */
+    int64_t each, count;   /* tiles of an entry, of all */
 } place;
 
 static place place_of(const winograd *d, int64_t block)
 {
-    place p = { .count = 1 };
+    place p = { .each = 1 };
     for (int a = 2; a >= 0; a--) {
         p.from[a] = block % d->blocks[a] * d->block[a];
         p.n[a] = gv_conv_least(d->block[a], d->tiles[a] - p.from[a]);
-        p.count *= p.n[a];
+        p.each *= p.n[a];
         block /= d->blocks[a];
     }
+    p.image = block * d->images;
+    p.images = gv_conv_least(d->images, d->c->batch - p.image);
+    p.count = p.images * p.each;
     return p;
 }
 
@@ -211,7 +242,9 @@ static size_t tile_room(const winograd *d)
     return line_up((size_t)((d->points + 1) * d->slot) * sizeof(float));
 }
 
-static void put_block(const winograd *d, const place *p, const float *strip, float *y)
+/* Channels of a strip, mp apart, to their places. */
+static void put_block(const winograd *d, const place *p, int64_t m, int64_t mp,
+                      const float *strip, float *y)
 {
     int64_t plane = gv_conv_points(d->out), first[3], n[3];
     for (int a = 0; a < 3; a++) {
@@ -222,31 +255,50 @@ static void put_block(const winograd *d, const place *p, const float *strip, flo
         for (int64_t r = 0; r < n[1]; r++) {
             int64_t at =
                 ((first[0] + z) * d->out[1] + first[1] + r) * d->out[2] + first[2];
-            const float *from = strip + (z * d->result[1] + r) * d->result[2] * d->mp;
-            d->kernels->from_last(d->m, n[2], from, d->mp, y + at, plane);
+            const float *from = strip + (z * d->result[1] + r) * d->result[2] * mp;
+            d->kernels->from_last(m, n[2], from, mp, y + at, plane);
         }
+}
+
+/* Tiles of source channels k0 .. k0 + k - 1 of a group, transformed, kp apart. */
+static void transform_source(const winograd *d, const place *p, int64_t group,
+                             int64_t k0, int64_t k, int64_t kp, float *strip,
+                             float *tiles)
+{
+    int64_t start[3], plane = gv_conv_points(d->in), panel = 2 * d->kernels->lanes;
+    for (int a = 0; a < 3; a++) start[a] = p->from[a] * d->form->outs[a] - d->low[a];
+    gv_conv_tiles t = tiles_of(d, p, d->strip, kp, kp, panel);
+    for (int64_t i = 0; i < p->images; i++) {
+        int64_t entry = (p->image + i) * d->c->groups + group;
+        turn_strip(d, d->c->periodic, k, d->x + (entry * d->k + k0) * plane, d->in,
+                   start, d->strip, strip, kp);
+        d->form->input(&t, strip, tiles + i * p->each * kp);
+    }
 }
 
 static void result_block(void *ctx, int64_t task, void *memory)
 {
     const winograd *d = ctx;
     const gv_conv_kernels *kernels = d->kernels;
-    int64_t entry = task / d->total, group = entry % d->c->groups, start[3];
-    int64_t lanes = kernels->lanes, fs = d->u_group / d->points;
-    place p = place_of(d, task % d->total);
+    int64_t m0 = task % d->m_blocks * d->some_m, rest = task / d->m_blocks;
+    int64_t ms = gv_conv_least(d->some_m, d->m - m0), mp = up_lanes(ms);
+    int64_t group = rest / d->total, lanes = kernels->lanes;
+    int64_t fs = d->u_group / d->points, plane = gv_conv_points(d->out);
+    const float *u = d->u + group * d->u_group + m0 * d->k;
+    place p = place_of(d, rest % d->total);
     float *strip = memory, *tiles = (float *)(void *)((char *)memory + strip_room(d));
-    for (int a = 0; a < 3; a++) start[a] = p.from[a] * d->form->outs[a] - d->low[a];
-    turn_strip(d, d->c->periodic, d->k, d->x + entry * d->k * gv_conv_points(d->in),
-               d->in, start, d->strip, strip, d->kp);
-    gv_conv_tiles t = tiles_of(d, &p, d->strip, d->kp, d->kp, 2 * lanes);
-    d->form->input(&t, strip, tiles + d->slot);
+    transform_source(d, &p, group, 0, d->k, d->kp, strip, tiles + d->slot);
     for (int64_t f = 0; f < d->points; f++)
-        kernels->product(p.count, d->mp / lanes, d->k, tiles + (f + 1) * d->slot, d->kp,
-                         1, d->u + group * d->u_group + f * fs, 2 * lanes,
-                         d->k * 2 * lanes, false, tiles + f * d->slot, d->mp);
-    t = tiles_of(d, &p, d->result, d->mp, d->mp, 2 * lanes);
-    d->form->output(&t, tiles, d->padded + group * d->mp, strip);
-    put_block(d, &p, strip, d->y + entry * d->m * gv_conv_points(d->out));
+        kernels->product(p.count, mp / lanes, d->k, tiles + (f + 1) * d->slot, d->kp, 1,
+                         u + f * fs, 2 * lanes, d->k * 2 * lanes, false,
+                         tiles + f * d->slot, mp);
+    gv_conv_tiles t = tiles_of(d, &p, d->result, mp, mp, 2 * lanes);
+    for (int64_t i = 0; i < p.images; i++) {
+        int64_t entry = (p.image + i) * d->c->groups + group;
+        d->form->output(&t, tiles + i * p.each * mp, d->padded + group * d->mp + m0,
+                        strip);
+        put_block(d, &p, ms, mp, strip, d->y + (entry * d->m + m0) * plane);
+    }
 }
 
 static size_t weight_room(const winograd *d)
@@ -269,7 +321,7 @@ void gv_conv_winograd_gather(const gv_conv *c, gv_conv_pass pass, const void *x,
             d.padded[group * d.mp + m] =
                 d.bias && m < d.m ? d.bias[group * d.m + m] : 0;
     gv_parallel_for(c->groups * d.k, weight_task, &d);
-    gv_conv_for(c->batch * c->groups * d.total, result_block, &d,
+    gv_conv_for(c->groups * d.total * d.m_blocks, result_block, &d,
                 strip_room(&d) + tile_room(&d), (char *)scratch + weight_room(&d));
 }
 
@@ -277,13 +329,19 @@ void gv_conv_winograd_gather(const gv_conv *c, gv_conv_pass pass, const void *x,
 
 static int64_t sums_of_group(const winograd *d) { return d->points * d->k * d->mp; }
 
+/* Chunks of blocks as memory allows; where they are few, parts of the source channels. */
 static void plan_chunks(winograd *d)
 {
-    int64_t blocks = d->c->batch * d->total;
     int64_t size = d->c->groups * sums_of_group(d) * (int64_t)sizeof(float);
     d->chunks = gv_conv_least(most_chunks, gv_conv_most(4, chunk_bytes / size));
-    d->per = (blocks + d->chunks - 1) / d->chunks;
-    d->chunks = d->per ? (blocks + d->per - 1) / d->per : 0;
+    d->per = (d->total + d->chunks - 1) / d->chunks;
+    d->chunks = d->per ? (d->total + d->per - 1) / d->per : 0;
+    d->some_k = d->kp;
+    while (d->some_k > least_k &&
+           d->chunks * d->c->groups * ((d->k + d->some_k - 1) / d->some_k) <
+               most_chunks)
+        d->some_k = up_lanes(d->some_k / 2);
+    d->k_blocks = (d->k + d->some_k - 1) / d->some_k;
 }
 
 static size_t partial_room(const winograd *d)
@@ -298,33 +356,41 @@ static size_t pair_room(const winograd *d)
     return line_up((size_t)(d->points * d->slot) * sizeof(float));
 }
 
+/* Tiles of the cotangents of a group, transformed, in panels of two vectors. */
+static void transform_cotangent(const winograd *d, const place *p, int64_t group,
+                                float *strip, float *tiles)
+{
+    int64_t start[3], plane = gv_conv_points(d->out), panel = 2 * d->kernels->lanes;
+    for (int a = 0; a < 3; a++) start[a] = p->from[a] * d->form->outs[a];
+    gv_conv_tiles t = tiles_of(d, p, d->result, d->mp, panel, p->count * panel);
+    for (int64_t i = 0; i < p->images; i++) {
+        int64_t entry = (p->image + i) * d->c->groups + group;
+        turn_strip(d, false, d->m, d->g + entry * d->m * plane, d->out, start,
+                   d->result, strip, d->mp);
+        d->form->cotangent(&t, strip, tiles + i * p->each * panel);
+    }
+}
+
 static void sum_chunk(void *ctx, int64_t task, void *memory)
 {
     const winograd *d = ctx;
     const gv_conv_kernels *kernels = d->kernels;
-    int64_t group = task % d->c->groups, chunk = task / d->c->groups;
-    int64_t lanes = kernels->lanes, panel = 2 * lanes, size = sums_of_group(d);
-    float *sums = d->partial + task * size;
+    int64_t k0 = task % d->k_blocks * d->some_k, rest = task / d->k_blocks;
+    int64_t ks = gv_conv_least(d->some_k, d->k - k0), kp = up_lanes(ks);
+    int64_t group = rest % d->c->groups, chunk = rest / d->c->groups;
+    int64_t lanes = kernels->lanes, panel = 2 * lanes;
+    float *sums = d->partial + rest * sums_of_group(d) + k0 * d->mp;
     float *strip = memory, *tiles = (float *)(void *)((char *)memory + strip_room(d));
-    int64_t end = gv_conv_least((chunk + 1) * d->per, d->c->batch * d->total);
-    for (int64_t i = chunk * d->per; i < end; i++) {
-        int64_t entry = i / d->total * d->c->groups + group, start[3];
-        place p = place_of(d, i % d->total);
-        float *of_g = tiles + d->most * d->kp;
-        for (int a = 0; a < 3; a++) start[a] = p.from[a] * d->form->outs[a] - d->low[a];
-        turn_strip(d, d->c->periodic, d->k, d->x + entry * d->k * gv_conv_points(d->in),
-                   d->in, start, d->strip, strip, d->kp);
-        gv_conv_tiles t = tiles_of(d, &p, d->strip, d->kp, d->kp, panel);
-        d->form->input(&t, strip, tiles);
-        for (int a = 0; a < 3; a++) start[a] = p.from[a] * d->form->outs[a];
-        turn_strip(d, false, d->m, d->g + entry * d->m * gv_conv_points(d->out), d->out,
-                   start, d->result, strip, d->mp);
-        t = tiles_of(d, &p, d->result, d->mp, panel, p.count * panel);
-        d->form->cotangent(&t, strip, of_g);
+    float *of_g = tiles + d->most * d->kp;
+    int64_t first = chunk * d->per, end = gv_conv_least(first + d->per, d->total);
+    for (int64_t i = first; i < end; i++) {
+        place p = place_of(d, i);
+        transform_source(d, &p, group, k0, ks, kp, strip, tiles);
+        transform_cotangent(d, &p, group, strip, of_g);
         for (int64_t f = 0; f < d->points; f++)
-            kernels->product(d->k, d->mp / lanes, p.count, tiles + f * d->slot, 1,
-                             d->kp, of_g + f * d->slot, panel, p.count * panel,
-                             i > chunk * d->per, sums + f * d->k * d->mp, d->mp);
+            kernels->product(ks, d->mp / lanes, p.count, tiles + f * d->slot, 1, kp,
+                             of_g + f * d->slot, panel, p.count * panel, i > first,
+                             sums + f * d->k * d->mp, d->mp);
     }
 }
 
@@ -362,8 +428,8 @@ void gv_conv_winograd_weight(const gv_conv *c, const void *x, const void *g, voi
     d.g = g;
     d.y = gw;
     d.partial = scratch;
-    gv_conv_for(d.chunks * c->groups, sum_chunk, &d, strip_room(&d) + pair_room(&d),
-                (char *)scratch + partial_room(&d));
+    gv_conv_for(d.chunks * c->groups * d.k_blocks, sum_chunk, &d,
+                strip_room(&d) + pair_room(&d), (char *)scratch + partial_room(&d));
     gv_parallel_for(c->groups * d.k, finish_task, &d);
 }
 
@@ -375,10 +441,10 @@ size_t gv_conv_winograd_scratch(const gv_conv *c, gv_conv_pass pass)
     if (pass == GV_CONV_WEIGHT) {
         plan_chunks(&d);
         return partial_room(&d) +
-            (size_t)gv_conv_workers(d.chunks * c->groups) *
+            (size_t)gv_conv_workers(d.chunks * c->groups * d.k_blocks) *
             (strip_room(&d) + pair_room(&d));
     }
     return weight_room(&d) +
-        (size_t)gv_conv_workers(c->batch * c->groups * d.total) *
+        (size_t)gv_conv_workers(c->groups * d.total * d.m_blocks) *
         (strip_room(&d) + tile_room(&d));
 }
