@@ -19,6 +19,14 @@ def slow(theta, rng):
     return simulate(theta, rng)
 
 
+def hangs(theta, rng, calls=[]):  # noqa: B006
+    """Works twice, then never again."""
+    calls.append(1)
+    if len(calls) > 2:
+        time.sleep(1000)
+    return simulate(theta, rng)
+
+
 def fails(theta, rng):
     """NaN for a > .9; an exception for .8 < a <= .9."""
     x = simulate(theta, rng).astype(np.float32)

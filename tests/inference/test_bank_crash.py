@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import h5py
@@ -45,7 +46,7 @@ def test_kill_and_resume(tmp_path):
 
     The bytes in the end are those of one quiet writer.
     """
-    path, rng, n, size = tmp_path / "bank.h5", np.random.default_rng(0), 2500, 50
+    path, rng, n, size = tmp_path / "bank.h5", np.random.default_rng(0), 20000, 50
     for _ in range(3):
         before = len(Bank(path)) if path.exists() else 0
         process = start(path, n, size)
@@ -70,12 +71,14 @@ def test_kill_and_resume(tmp_path):
 @pytest.mark.smoke
 def test_two_writers_one_killed(tmp_path):
     """Two processes give exactly N rows, once each; a third one dies midway."""
-    path, n, size = tmp_path / "bank.h5", 2500, 50
-    doomed = start(path, n, size)
+    path, n, size = tmp_path / "bank.h5", 1500, 50
+    doomed = start(path, n, size, "hangs")
     wait_for(path, 100, doomed)
     writers = [start(path, n, size), start(path, n, size)]
-    wait_for(path, 300, doomed)
+    wait_for(path, n - size, doomed)  # all but the rows that it has reserved
+    assert [w.poll() for w in writers] == [None, None]
     doomed.kill()
+    doomed.wait()
     assert [w.wait(timeout=60) for w in writers] == [0, 0]
     bank = Bank(path)
     theta, x = case.expected(n, size)
@@ -141,11 +144,17 @@ def test_kill_at_every_write(tmp_path, monkeypatch, grown):
 
                 return call
 
-            for name in real:
-                setattr(os, name, counted(name))
-            Bank(path, case.PRIOR, case.simulate).simulate(n, batch_size=size)
-            os._exit(0)
+            try:
+                for name in real:
+                    setattr(os, name, counted(name))
+                Bank(path, case.PRIOR, case.simulate).simulate(n, batch_size=size)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
         _, code = os.waitpid(child, 0)
+        assert code in (0, signal.SIGKILL)
         if grown:
             with h5py.File(path) as file:
                 assert np.array_equal(file["x"][:1000], x), k

@@ -1,5 +1,6 @@
 """Making a bank's file, and its prior against that of the user."""
 
+import functools
 import json
 import os
 from importlib.metadata import version
@@ -16,6 +17,12 @@ from .prior import Prior
 STATUS = {"free": FREE, "reserved": RESERVED, "valid": VALID, "failed": FAILED}
 
 
+@functools.cache
+def release():
+    """This package's version."""
+    return version("gradiverse")
+
+
 def make(path, prior, attributes=None):
     """Make an empty bank, unless another writer is faster."""
     status = h5py.enum_dtype(STATUS, basetype="i1")
@@ -25,7 +32,7 @@ def make(path, prior, attributes=None):
         **(attributes or {}),
         "format": _bank_file.FORMAT,
         "format_version": _bank_file.FORMAT_VERSION,
-        "version": version("gradiverse"),
+        "version": release(),
         "prior": json.dumps(prior.describe()),
         "parameters": np.array(prior.names, dtype=object),
     }

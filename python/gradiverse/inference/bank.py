@@ -2,13 +2,12 @@
 
 import json
 import os
-from importlib.metadata import version
 
 import numpy as np
 
 from . import _bank_writer, _parallel
 from ._bank_file import BankFile
-from ._bank_make import STATUS, agreed, make
+from ._bank_make import STATUS, agreed, make, release
 from ._bank_rows import Rows, take
 from ._bank_writer import FAILED, VALID, Writer
 from .prior import Prior
@@ -256,7 +255,7 @@ class Bank:
             "batch_size": batch_size,
             "bounds": prior.bounds.tolist() if prior.truncated else None,
             "simulator": _name(self.simulator),
-            "version": version("gradiverse"),
+            "version": release(),
         }
         if progress is True:
             progress = _line
@@ -304,7 +303,7 @@ class Bank:
         call = {
             "seed": "none",
             "simulator": "Bank.append",
-            "version": version("gradiverse"),
+            "version": release(),
         }
         with Writer(self._file) as writer:
             number = writer.prepare(0, call)
@@ -336,7 +335,7 @@ class Bank:
         call = {
             "seed": "none",
             "simulator": f"exported from {os.path.basename(self.path)}",
-            "version": version("gradiverse"),
+            "version": release(),
         }
         with Writer(other._file) as writer, self._file.datasets() as datasets:
             number = writer.prepare(len(rows), call)
