@@ -207,3 +207,41 @@ def test_same_seed_same_draws():
     post = posterior(normals(2), None, lambda z: -(z**2).sum(1, keepdims=True))
     assert (post.sample(100, 9) == post.sample(100, 9)).all()
     assert (post.sample(100, 9) != post.sample(100, 10)).any()
+
+
+def test_corner_figure():
+    """Panels below the diagonal, the truth in each; its contours hold what they say."""
+    from gradiverse.inference._corner import levels
+
+    zero = lambda m: lambda z: np.zeros((len(z), m))  # noqa: E731
+    fig = posterior(normals(3), [(0,), (1,), (2,), (2, 0)], zero(4)).corner(
+        n=3000, truth=[0.0, 1.0, 2.0]
+    )
+    visible = [ax for ax in fig.axes if ax.get_visible()]
+    assert len(visible) == 6
+    empty = [ax for ax in visible if any(t.get_text() == "no head" for t in ax.texts)]
+    assert len(empty) == 2
+    rng = np.random.default_rng(0)
+    counts = np.histogram2d(*rng.normal(size=(2, 400_000)), bins=60)[0]
+    inside = [counts[counts >= level].sum() / counts.sum() for level in levels(counts)]
+    assert inside == pytest.approx([0.865, 0.393], abs=0.01)
+    with pytest.raises(ValueError, match="panels"):
+        posterior(normals(16), "1d", zero(16)).corner()
+
+
+def test_exports_to_other_packages():
+    """Where a package is missing the message says how to install it."""
+    post = posterior(normals(2), "1d", lambda z: np.zeros(z.shape))
+    draws = post.sample(500, 3)
+    try:
+        samples = post.to_getdist(500, 3)
+        assert np.asarray(samples.samples) == pytest.approx(draws)
+        assert samples.getParamNames().list() == ["p0", "p1"]
+    except ImportError as error:
+        assert "pip install getdist" in str(error)
+    try:
+        data = post.to_arviz(500, 3)
+        values = np.asarray(data["posterior"]["p1"])
+        assert values == pytest.approx(draws[None, :, 1])
+    except ImportError as error:
+        assert "pip install arviz" in str(error)

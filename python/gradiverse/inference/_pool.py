@@ -81,9 +81,10 @@ class _Memory:
         """Failed rows from `first` on."""
         return int((~self._joined()[2][first:]).sum()) if self._n else 0
 
-    def data(self, rows):
-        """(theta, x) of rows, for `NRE.fit`."""
+    def data(self, box):
+        """(theta, x) of all rows inside a box, failed ones too, for `NRE.fit`."""
         theta, x, _ = self._joined()
+        rows = np.flatnonzero(_within(theta, box))
         if isinstance(x, dict):
             return theta[rows], {k: v[rows] for k, v in x.items()}
         return theta[rows], x[rows]
@@ -112,33 +113,35 @@ class _OnDisk:
 
     def inside(self, box):
         """Valid rows inside a box."""
+        return self._inside(box, True)
+
+    def _inside(self, box, valid):
         if not len(self.bank):
             return np.zeros(0, np.int64)
-        rows = np.asarray(self.bank.rows(), np.int64)
-        theta = np.asarray(self.bank.theta[:])
-        return rows[_within(theta[rows], box)]
+        rows = np.asarray(self.bank.rows(valid), np.int64)
+        return rows[_within(np.asarray(self.bank.arrays()["theta"])[rows], box)]
 
     def failed(self, first):
         """Failed rows from `first` on."""
-        rows = np.asarray(self.bank.rows(), np.int64)
-        return len(self.bank) - first - int((rows >= first).sum())
+        done, valid = self.bank.rows(False), self.bank.rows()
+        return int((done >= first).sum() - (valid >= first).sum())
 
-    def data(self, rows):
-        """The bank confined to rows, for `NRE.fit`."""
-        return (_Part(self.bank, rows),)
+    def data(self, box):
+        """The bank confined to a box, for `NRE.fit`."""
+        return (_Part(self.bank, self._inside(box, True), self._inside(box, False)),)
 
 
 class _Part:
     """Some rows of a bank."""
 
-    def __init__(self, bank, rows):
-        self._bank, self._rows = bank, rows
+    def __init__(self, bank, valid, done):
+        self._bank, self._valid, self._done = bank, valid, done
 
     def arrays(self):
         return self._bank.arrays()
 
     def rows(self, valid=True):
-        return self._rows
+        return self._valid if valid else self._done
 
 
 def _within(theta, box):

@@ -332,6 +332,28 @@ class NRE:
         h = np.concatenate(out, axis=1) + self._log_validity(flat)
         return self._shaped(h.reshape(*shape, -1))
 
+    def member_log_ratios(self, theta, x):
+        """Log ratios of each network by itself, for one observation.
+
+        Parameters
+        ----------
+        theta : (n, d) array
+        x : one observation
+
+        Returns
+        -------
+        (members, n, marginals) array
+        """
+        self._trained()
+        z = self.coordinates.scores(np.asarray(theta, dtype=np.float64))
+        parts = self._parts(_reshaped(x, self.x_shape, (1,)))
+        return np.stack(
+            [
+                self._of_scores(z, [[p[k]] for p in parts], slice(k, k + 1))
+                for k in range(self.members)
+            ]
+        )
+
     def posterior(self, x):
         """The posterior of one observation.
 
@@ -362,13 +384,13 @@ class NRE:
             for network, members in self._blocks
         ]
 
-    def _of_scores(self, z, parts):
+    def _of_scores(self, z, parts, which=slice(None)):
         """h (n, marginals) at normal scores (n, d) for the parts of one observation."""
         columns = self.coordinates.of_scores(z)
         out = [
             _mean(
                 network.grid(*member, columns, part)
-                for member, part in zip(members, mine, strict=True)
+                for member, part in zip(members[which], mine, strict=True)
             )
             for (network, members), mine in zip(self._blocks, parts, strict=True)
         ]
@@ -413,7 +435,7 @@ class _Source:
             rows = np.asarray(bank.rows(), np.int64)
             self.ok = np.zeros(len(theta), bool)
             self.ok[rows] = True
-            done = np.asarray(bank.rows(valid=False), np.int64)
+            done = np.asarray(bank.rows(False), np.int64)
             self.bank = bank
         else:
             theta = np.asarray(theta, dtype=np.float64)

@@ -120,7 +120,8 @@ def truncate(ratio, prior, epsilon, rng, n=100_000):
     Parameters
     ----------
     ratio : callable
-        θ (n, d) -> log ratios (n, d), one for each parameter.
+        θ (n, d) -> log ratios (n, d), one for each parameter; or (members, n, d) of
+        several networks: the box then holds the hull of each of them.
     prior : Prior
         In the present box.
     epsilon : float
@@ -144,9 +145,11 @@ def truncate(ratio, prior, epsilon, rng, n=100_000):
     if n < 100_000:
         raise ValueError(f"{n} draws; at least 100000 are needed for the edges")
     theta = prior.sample(n, rng)
-    h = np.asarray(ratio(theta))
-    if h.shape != theta.shape:
-        raise ValueError(f"ratio returned {h.shape} for theta {theta.shape}")
+    each = np.asarray(ratio(theta))
+    each = each[None] if each.ndim == 2 else each
+    if each.shape[1:] != theta.shape:
+        raise ValueError(f"ratio returned {each.shape[1:]} for theta {theta.shape}")
+    h = each.mean(axis=0)
     if not np.isfinite(h).all():
         raise ValueError(
             "the log ratio is not finite inside the box; the network has diverged: train"
@@ -162,7 +165,10 @@ def truncate(ratio, prior, epsilon, rng, n=100_000):
         edge[i] = w[u[:, i] < EDGE].sum(), w[u[:, i] > 1 - EDGE].sum()
         if fixed[i]:
             continue
-        low, high = hull(theta[:, i], h[:, i], np.log(epsilon), *prior.bounds[i])
+        hulls = [
+            hull(theta[:, i], m[:, i], np.log(epsilon), *prior.bounds[i]) for m in each
+        ]
+        low, high = min(a for a, _ in hulls), max(b for _, b in hulls)
         bounds[i] = low, high
         cut[i] = w[theta[:, i] < low].sum(), w[theta[:, i] > high].sum()
     return bounds, edge, cut

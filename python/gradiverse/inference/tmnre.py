@@ -20,7 +20,8 @@ class TMNRE:
 
     A round takes all stored simulations inside the present box, simulates more from the
     prior inside it, trains the one-dimensional ratios and cuts each parameter to the
-    hull of ``h - max h > ln epsilon``. It stops when a box keeps more than `stop` of
+    hull of ``h - max h > ln epsilon`` (of all networks, where ``members`` > 1, so that
+    none of them would have kept more). It stops when a box keeps more than `stop` of
     the volume of the one before, or after `max_rounds`; what is left of the budget is
     then simulated in the last box, and the wanted marginals are trained there.
 
@@ -189,10 +190,9 @@ class TMNRE:
         reused = len(self._pool.inside(box))
         new = min(max(wanted - reused, 0), self.budget - before)
         self._pool.add(new, prior, self._seed(index))
-        rows = self._pool.inside(box)
-        est = self._train(prior, rows, "1d", index)
+        est = self._train(prior, "1d", index)
         bounds, edge, cut = truncate(
-            lambda theta: est.log_ratio(theta, self.x_obs),
+            lambda theta: est.member_log_ratios(theta, self.x_obs),
             prior,
             self.epsilon,
             np.random.default_rng([self.rng, index, 1]),
@@ -219,20 +219,19 @@ class TMNRE:
         prior = self.prior.truncate(box)
         missing = self.budget - len(self._pool)
         self._pool.add(missing, prior, self._seed(0))
-        rows = self._pool.inside(box)
-        self.estimator = self._train(prior, rows, self.marginals, 0)
+        self.estimator = self._train(prior, self.marginals, 0)
         self.posterior = self.estimator.posterior(self.x_obs)
         self._tell(
-            f"last: box volume {np.exp(self.log_volume):.3g}, {len(rows)} simulations"
+            f"last: box volume {np.exp(self.log_volume):.3g}, {len(self._pool.inside(box))} simulations"
             f" inside, {self.n_simulations} in all; validation loss"
             f" {_best(self.estimator):.4f}"
         )
 
-    def _train(self, prior, rows, marginals, index):
+    def _train(self, prior, marginals, index):
         options = dict(self.options)
         seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
         est = NRE(prior, marginals=marginals, rng=seed, **options)
-        return est.fit(*self._pool.data(rows))
+        return est.fit(*self._pool.data(prior.bounds))
 
     def _seed(self, index):
         return int(np.random.SeedSequence([self.rng, index]).generate_state(1)[0])
