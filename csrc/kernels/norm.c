@@ -73,12 +73,12 @@ typedef struct run {
 /* Mean of the first values of a channel. */
 static double first_mean(const gv_norm_job *w, int64_t channel)
 {
-    double sums[2] = { 0, 0 };
+    double sum = 0;
     int64_t n = 0, length = least(w->p->s, head);
     stretch r = { 0, w->p->b, 0, length };
     for (int64_t i = 0; i < w->p->b && n < head; i++, n += length)
-        w->table->moments(w->x + place(w, i, channel, &r), length, 0, sums);
-    return sums[0] / (double)n;
+        sum += w->table->total(w->x + place(w, i, channel, &r), length);
+    return sum / (double)n;
 }
 
 static gv_norm_coefficients coefficients(const gv_norm_job *w, int64_t channel)

@@ -16,8 +16,9 @@
  *
  * Moments are summed in float64 about the mean of the first values (at least
  * min(N, 1024) of a channel by planes, 32 rows of one by columns): with k such values the
- * relative error of var is at most some eps (1 + N / k), whatever the mean. The order of
- * the sums depends on the shape alone. */
+ * relative error of var is at most some eps (1 + N / k), whatever the mean. In the reverse
+ * sweep by entries blocks of at most 16 terms are added in the dtype, blocks in float64.
+ * The order of the sums depends on the shape alone. */
 #ifndef GV_KERNELS_NORM_H
 #define GV_KERNELS_NORM_H
 

@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "kernels/norm_table.h"
 
-enum { chunk_items = 16384, chunk_entries = 8, head = 1024 };
+enum { chunk_items = 16384, chunk_entries = 8, head = 1024, together = 4 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -93,10 +93,9 @@ static gv_norm_coefficients channel_coefficients(const gv_norm_job *w,
 static void store_moments(const run *r, int64_t set, const char *x)
 {
     const gv_norm_job *w = r->w;
-    double first[2] = { 0, 0 }, sums[2] = { 0, 0 }, n = (double)r->set;
+    double sums[2] = { 0, 0 }, n = (double)r->set;
     int64_t k = least(r->set, head);
-    w->table->moments(x, k, 0, first);
-    double shift = first[0] / (double)k;
+    double shift = w->table->total(x, k) / (double)k;
     w->table->moments(x, r->set, shift, sums);
     double mean = sums[0] / n, var = sums[1] / n - mean * mean;
     gv_norm_set(w->mean, set, w->item, shift + mean);
@@ -146,21 +145,27 @@ void gv_norm_groups(const gv_norm_job *w)
 
 /* --- reverse ---------------------------------------------------------------------*/
 
-static void pull_values(const run *r, int64_t set, double *sums)
+/* Sets of one group of `rows` entries from the given one. */
+static void pull_values(const run *r, int64_t entry, int rows, int64_t group,
+                        double *sums)
 {
     const gv_norm_job *w = r->w;
-    size_t byte = w->item * (size_t)(set * r->set);
-    int64_t own = set % w->p->groups * r->set;
-    size_t at = w->item * (size_t)own;
-    gv_norm_coefficients k = set_coefficients(w, set);
-    double total[2] = { 0, 0 };
-    w->table->row_sums(w->x + byte, w->g + byte, r->set, &k, r->weight + at,
-                       r->bias + at, w->p->relu, total, sums + own,
+    int64_t own = group * r->set;
+    size_t at = w->item * (size_t)own, step = w->item * (size_t)r->values;
+    size_t byte = step * (size_t)entry + at;
+    gv_norm_coefficients k[together];
+    double total[2 * together];
+    for (int i = 0; i < rows; i++)
+        k[i] = set_coefficients(w, (entry + i) * w->p->groups + group);
+    w->table->row_sums(w->x + byte, w->g + byte, rows, r->values, r->set, k,
+                       r->weight + at, r->bias + at, w->p->relu, total, sums + own,
                        sums + r->values + own);
-    k.offset = total[0] / (double)r->set;
-    k.slope = total[1] / (double)r->set;
-    w->table->row_pull(w->x + byte, w->g + byte, r->set, &k, r->weight + at,
-                       r->bias + at, w->p->relu, w->y + byte);
+    for (int i = 0; i < rows; i++, byte += step) {
+        k[i].offset = total[2 * i] / (double)r->set;
+        k[i].slope = total[2 * i + 1] / (double)r->set;
+        w->table->row_pull(w->x + byte, w->g + byte, r->set, k + i, r->weight + at,
+                           r->bias + at, w->p->relu, w->y + byte);
+    }
 }
 
 static void values_task(void *ctx, int64_t chunk)
@@ -169,9 +174,10 @@ static void values_task(void *ctx, int64_t chunk)
     const gv_norm *p = r->w->p;
     double *sums = r->sums + 2 * chunk * r->values;
     memset(sums, 0, (size_t)(2 * r->values) * sizeof(double));
-    int64_t end = least((chunk + 1) * r->entries, p->b) * p->groups;
-    for (int64_t k = chunk * r->entries * p->groups; k < end; k++)
-        pull_values(r, k, sums);
+    int64_t end = least((chunk + 1) * r->entries, p->b);
+    for (int64_t i = chunk * r->entries; i < end; i += together)
+        for (int64_t group = 0; group < p->groups; group++)
+            pull_values(r, i, (int)least(together, end - i), group, sums);
 }
 
 static void pull_set(const run *r, int64_t set)

@@ -15,6 +15,7 @@ typedef struct gv_norm_coefficients {
 } gv_norm_coefficients;
 
 typedef struct gv_norm_table {
+    double (*total)(const void *x, int64_t n);
     /* sums += sum (x - shift), sum (x - shift)^2 over n values */
     void (*moments)(const void *x, int64_t n, double shift, double *sums);
     void (*affine)(const void *x, int64_t n, const gv_norm_coefficients *k, bool relu,
@@ -39,8 +40,9 @@ typedef struct gv_norm_table {
      * scale. */
     void (*row_affine)(const void *x, int64_t n, const gv_norm_coefficients *k,
                        const void *w, const void *b, bool relu, void *y);
-    /* sums += sum w g, sum w g xh; g_w += g xh, g_b += g */
-    void (*row_sums)(const void *x, const void *g, int64_t n,
+    /* sums(rows, 2) = sum w g, sum w g xh of up to four sets with the same weights, ld
+     * apart, k(rows); g_w += g xh, g_b += g */
+    void (*row_sums)(const void *x, const void *g, int rows, int64_t ld, int64_t n,
                      const gv_norm_coefficients *k, const void *w, const void *b,
                      bool relu, double *sums, double *g_w, double *g_b);
     /* g_x = scale (w g - offset - xh slope) */
