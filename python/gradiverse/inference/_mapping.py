@@ -7,30 +7,10 @@ a page and all but the last end on one, so the pages can be mapped side by side.
 import ctypes
 import mmap
 import os
-import weakref
 
 import numpy as np
 
 _MAP_FIXED = 0x10  # the same on Linux, macOS and the BSDs
-
-
-def _libc():
-    """mmap and munmap of the C library."""
-    lib = ctypes.CDLL(None, use_errno=True)
-    lib.mmap.restype = ctypes.c_void_p
-    lib.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3
-    lib.mmap.argtypes += [ctypes.c_int64]
-    lib.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    return lib
-
-
-class _Pages:
-    """Owner of a mapping; NumPy arrays made from it keep it alive."""
-
-    def __init__(self, address, length, interface):
-        self.__array_interface__ = interface
-        self.end = weakref.finalize(self, _libc().munmap, address, length)
-        self.end.atexit = False
 
 
 def fits(pieces):
@@ -74,31 +54,26 @@ def joined(fd, pieces, shape, dtype):
         )
     lead = pieces[0][0] % page
     pieces = [(pieces[0][0] - lead, pieces[0][1] + lead), *pieces[1:]]
-    lib, length = _libc(), -(-sum(n for _, n in pieces) // page) * page
-    address = _checked(lib, 0, length, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
-    at = address
-    try:
-        for offset, n in pieces:
-            _checked(
-                lib, at, n, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, fd, offset
-            )
-            at += n
-    except OSError:
-        lib.munmap(address, length)
-        raise
-    interface = {
-        "version": 3,
-        "data": (address + lead, True),
-        "shape": tuple(shape),
-        "typestr": dtype.str,
-    }
-    return np.asarray(_Pages(address, length, interface))
+    length = -(-sum(n for _, n in pieces) // page) * page
+    # an anonymous mapping owns the addresses; the file's pages are put in its place
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, length, flags=flags, prot=mmap.PROT_READ)
+    at = np.frombuffer(memory, np.uint8).__array_interface__["data"][0]
+    for offset, n in pieces:
+        _map_over(at, n, fd, offset)
+        at += n
+    flat = np.frombuffer(memory, dtype, nbytes // dtype.itemsize, lead)
+    return flat.reshape(shape)
 
 
-def _checked(lib, address, length, protection, flags, fd, offset):
-    """Call mmap; OSError if it fails."""
-    got = lib.mmap(address, length, protection, flags, fd, offset)
-    if got is None or got == ctypes.c_void_p(-1).value:
+def _map_over(address, length, fd, offset):
+    """Map part of a file at an address; OSError if that fails."""
+    lib = ctypes.CDLL(None, use_errno=True)
+    lib.mmap.restype = ctypes.c_void_p
+    lib.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3
+    lib.mmap.argtypes += [ctypes.c_int64]
+    flags = mmap.MAP_SHARED | _MAP_FIXED
+    got = lib.mmap(address, length, mmap.PROT_READ, flags, fd, offset)
+    if got != address:
         code = ctypes.get_errno()
         raise OSError(code, f"mapping {length} bytes: {os.strerror(code)}")
-    return got
