@@ -355,3 +355,41 @@ def test_bad_input_says_what():
         est.posterior([1.0, np.nan])
     with pytest.raises(ValueError, match="theta has shape"):
         est.posterior([1.0, 1.0]).log_prob(np.ones((3, 2)))
+
+
+# --- files --------------------------------------------------------------------------
+def test_saved_estimator_gives_the_same_bits(tmp_path):
+    theta, x = simulate(300, d=2)
+    x[:40] = np.nan
+    path = tmp_path / "model.h5"
+    for options in (
+        {"marginals": "1d", "head": "residual", "members": 2},
+        {"failures": "outcome"},
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            est = NRE(normal_prior(2), epochs=1, **options).fit(theta, x)
+        est.save(path)
+        again = NRE.load(path)
+        assert repr(again) == repr(est) and again.n_failed == 40
+        assert (again.log_ratio(theta, x[50]) == est.log_ratio(theta, x[50])).all()
+    own = NRE(normal_prior(2), head=small_head, embedding=Same(), epochs=1)
+    own.fit(theta[40:], {"b": x[40:]})
+    own.save(path)
+    again = NRE.load(path, embedding=Same(), head=small_head)
+    x_obs = {"b": x[50]}
+    assert (again.log_ratio(theta, x_obs) == own.log_ratio(theta, x_obs)).all()
+    with pytest.raises(ValueError, match="embedding"):
+        NRE.load(path, head=small_head)
+    with pytest.raises(ValueError, match="head"):
+        NRE.load(path, embedding=Same())
+    gv.train.save(path, {"a": np.ones(2)}, {"width": 3})
+    with pytest.raises(ValueError, match="ratio estimator"):
+        NRE.load(path)
+
+
+class Same(gv.nn.Layer):
+    """One entry of a dict."""
+
+    def _forward(self, params, x, context):
+        return x["b"]

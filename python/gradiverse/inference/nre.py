@@ -9,10 +9,11 @@ from ..nn import Layer
 from ._contrasts import Contrast
 from ._coordinates import Coordinates, subsets
 from ._heads import ProductHead, ResidualHead, SumHead
+from ._model_file import load, save
 from ._network import Flatten, Network
 from ._rows import generator
-from ._standardise import Standardiser
-from .failures import Validity, valid_rows
+from ._source import Source, broadcast, reshaped, row
+from .failures import Validity
 from .posterior import Posterior
 
 __all__ = ["NRE"]
@@ -166,33 +167,29 @@ class NRE:
         ValueError
             If rows do not match the prior, or too few are valid.
         """
-        source = _Source(self, theta, x)
+        source = Source(self, theta, x)
         self.n_rows, self.n_failed = source.n, source.n_failed
         self.x_shape = source.shape
         self._report_failures(source)
         self.standardiser = source.moments()
         rng = np.random.SeedSequence(_entropy(self.training["rng"]))
         self.history, self._blocks = [], []
+        for network in self._networks(self._features(source.example())):
+            seeds = rng.spawn(self.members)
+            members = [self._fit_member(network, source, seed) for seed in seeds]
+            self._blocks.append((network, members))
+        return self
+
+    def _networks(self, features):
+        """The networks of all blocks of marginals, for data of so many features."""
         embedding = self.embedding or Flatten()
-        features = self._features(embedding, source)
         split = len(self.marginals) > _BLOCK and not embedding.init(0)
         size = _BLOCK if split else len(self.marginals)
         for i in range(0, len(self.marginals), size):
-            self._fit_block(i, size, embedding, features, source, rng)
-        return self
-
-    def _fit_block(self, i, size, embedding, features, source, rng):
-        mine = self.marginals[i : i + size]
-        whole = len(mine) == len(self.marginals)
-        coordinates = (
-            self.coordinates if whole else self.coordinates.part(slice(i, i + size))
-        )
-        head = self._make_head(len(mine), coordinates.shape[1], features)
-        network = Network(embedding, head, coordinates, self._standardise)
-        members = []
-        for seed in rng.spawn(self.members):
-            members.append(self._fit_member(network, source, seed))
-        self._blocks.append((network, members))
+            mine = slice(i, i + size)
+            coordinates = self.coordinates.part(mine) if split else self.coordinates
+            head = self._make_head(*coordinates.shape, features)
+            yield Network(embedding, head, coordinates, self._standardise)
 
     def _fit_member(self, network, source, seed):
         start, run = seed.spawn(2)
@@ -242,11 +239,11 @@ class NRE:
             " (groups, n_theta, n_features) -> Head"
         )
 
-    def _features(self, embedding, source):
-        """Length of the features, found on one row."""
-        row = self._standardise(source.example())
+    def _features(self, raw):
+        """Length of the features, found on one raw row."""
+        embedding = self.embedding or Flatten()
         params, state = embedding.init(0), embedding.init_state()
-        out = embedding.apply(params, row, state=state)[0]
+        out = embedding.apply(params, self._standardise(raw), state=state)[0]
         return int(np.prod(out.shape[1:]))
 
     def _standardise(self, x):
@@ -277,6 +274,42 @@ class NRE:
             stacklevel=3,
         )
 
+    # --- files ----------------------------------------------------------------------
+    def save(self, path):
+        """Write the trained estimator to one HDF5 file.
+
+        Parameters
+        ----------
+        path : path
+            Weights, running statistics, standardisation, prior and options; of an
+            `embedding` or `head` of one's own only the weights.
+        """
+        self._trained()
+        save(self, path)
+
+    @classmethod
+    def load(cls, path, embedding=None, head=None):
+        """The estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+        embedding : Layer, optional
+            The one that it was trained with, if there was one.
+        head : callable, optional
+            Likewise, if it was a function.
+
+        Returns
+        -------
+        NRE
+
+        Raises
+        ------
+        ValueError
+            If the file is foreign or damaged, or embedding or head are missing.
+        """
+        return load(cls, path, embedding, head)
+
     # --- use ------------------------------------------------------------------------
     def _trained(self):
         if not self._blocks:
@@ -304,7 +337,7 @@ class NRE:
         n = int(np.prod(one))
         if n == 1:
             flat = theta.reshape(-1, self.prior.d)
-            x = _reshaped(x, self.x_shape, (1,))
+            x = reshaped(x, self.x_shape, (1,))
             h = self._of_scores(self.coordinates.scores(flat), self._parts(x))
             return self._shaped(
                 np.broadcast_to(h.reshape(*lead, -1), (*shape, h.shape[1]))
@@ -312,17 +345,17 @@ class NRE:
         theta = np.broadcast_to(theta, (*shape, self.prior.d))
         if int(np.prod(shape)) > 4 * n:
             # few x, many θ: by x
-            x = _reshaped(x, self.x_shape, (n,))
+            x = reshaped(x, self.x_shape, (n,))
             index = np.broadcast_to(np.arange(n).reshape(one), shape).reshape(-1)
             flat = theta.reshape(-1, self.prior.d)
             out = np.empty((len(flat), len(self.marginals)))
             for i in range(n):
                 mine = np.flatnonzero(index == i)
-                part = self._parts(_row(x, i))
+                part = self._parts(row(x, i))
                 z = self.coordinates.scores(flat[mine])
                 out[mine] = self._of_scores(z, part)
             return self._shaped(out.reshape(*shape, -1))
-        x = _broadcast(x, self.x_shape, shape)
+        x = broadcast(x, self.x_shape, shape)
         flat = theta.reshape(-1, self.prior.d)
         columns = self.coordinates(flat)
         out = [
@@ -346,7 +379,7 @@ class NRE:
         """
         self._trained()
         z = self.coordinates.scores(np.asarray(theta, dtype=np.float64))
-        parts = self._parts(_reshaped(x, self.x_shape, (1,)))
+        parts = self._parts(reshaped(x, self.x_shape, (1,)))
         return np.stack(
             [
                 self._of_scores(z, [[p[k]] for p in parts], slice(k, k + 1))
@@ -366,7 +399,7 @@ class NRE:
         Posterior
         """
         self._trained()
-        x = _reshaped(x, self.x_shape, (1,))
+        x = reshaped(x, self.x_shape, (1,))
         for leaf in x.values() if isinstance(x, dict) else [x]:
             if not np.isfinite(leaf).all():
                 raise ValueError("posterior: the observation is not finite")
@@ -423,154 +456,6 @@ class NRE:
         return shape[:k]
 
 
-class _Source:
-    """Simulations as `gradiverse.train.fit` takes them."""
-
-    def __init__(self, est, theta, x):
-        self.bank = None
-        if x is None:
-            bank = theta
-            arrays = bank.arrays()
-            theta, x = np.asarray(arrays["theta"][:], np.float64), arrays["x"]
-            rows = np.asarray(bank.rows(), np.int64)
-            self.ok = np.zeros(len(theta), bool)
-            self.ok[rows] = True
-            done = np.asarray(bank.rows(False), np.int64)
-            self.bank = bank
-        else:
-            theta = np.asarray(theta, dtype=np.float64)
-            x = {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
-                np.asarray(x)
-            )  # fmt: skip
-            self.ok = None
-        if theta.ndim != 2 or theta.shape[1] != est.prior.d:
-            raise ValueError(
-                f"NRE.fit: theta has shape {theta.shape}; expected (n, {est.prior.d})"
-            )
-        leaves = x.values() if isinstance(x, dict) else [x]
-        for leaf in leaves:
-            if len(leaf) != len(theta):
-                raise ValueError(
-                    f"NRE.fit: {len(theta)} rows of theta, {len(leaf)} of x"
-                )
-        if isinstance(x, dict) and est.embedding is None:
-            raise ValueError(
-                "NRE.fit: x is a dict of arrays; give an embedding, a layer that makes"
-                " one feature vector of it"
-            )
-        self.shape = (
-            {k: v.shape[1:] for k, v in x.items()}
-            if isinstance(x, dict)
-            else x.shape[1:]
-        )
-        if self.bank is None:
-            self.ok = valid_rows(x) & np.isfinite(theta).all(1)
-            done = np.arange(len(theta))
-        self.n, self.n_failed = len(done), int((~self.ok[done]).sum())
-        rows = np.flatnonzero(self.ok)
-        if not est.prior.contains(theta[rows]).all():
-            bad = rows[~est.prior.contains(theta[rows])][0]
-            raise ValueError(
-                f"NRE.fit: row {bad} of theta lies outside the prior; give the prior that"
-                " the parameters were drawn from, or leave such rows out"
-            )
-        if len(rows) < 4:
-            raise ValueError(f"NRE.fit: {len(rows)} valid rows; at least 4 are needed")
-        self.theta, self.x, self.rows, self.done = theta, x, rows, done
-        self.est = est
-        self._data = None
-
-    def moments(self):
-        """Standardisers of the valid rows."""
-        whole = len(self.rows) == len(self.theta)
-        rows = None if whole else self.rows
-        if isinstance(self.x, dict):
-            return {k: Standardiser.of(v, rows) for k, v in self.x.items()}
-        return Standardiser.of(self.x, rows)
-
-    def example(self):
-        """One raw row."""
-        i = self.rows[0]
-        if isinstance(self.x, dict):
-            return {k: np.asarray(v[i : i + 1]) for k, v in self.x.items()}
-        return np.asarray(self.x[i : i + 1])
-
-    @property
-    def standard(self):
-        """Whether `data` holds standardised x."""
-        return self.bank is None and self.est.augment is None
-
-    def data(self, used=None):
-        """What fit trains on; of the parameters `used` only."""
-        if self._data is None:
-            self._data = self._make()
-        if used is None:
-            return self._data
-        if self.bank is not None:
-            arrays = self._data.arrays()
-            part = {**arrays, "theta": np.ascontiguousarray(arrays["theta"][:, used])}
-            return _View(part, self.rows)
-        theta = np.ascontiguousarray(self._data["theta"][:, used])
-        return {**self._data, "theta": theta}
-
-    def _make(self):
-        est = self.est
-        if self.bank is not None:
-            columns = np.zeros(
-                (
-                    len(self.theta),
-                    *est.coordinates(self.theta[self.rows[:1]]).shape[1:],
-                ),
-                np.float32,
-            )
-            columns[self.rows] = est.coordinates(self.theta[self.rows])
-            return _View({"theta": columns, "x": self.x}, self.rows)
-        # neighbours in the arrays may be neighbours in θ: validation batches are made
-        # of rows in ascending order
-        order = np.random.default_rng(20_210).permutation(self.rows)
-        columns = est.coordinates(self.theta[order])
-
-        def take(a):
-            return np.ascontiguousarray(a[order])
-
-        x = (
-            {k: take(v) for k, v in self.x.items()}
-            if isinstance(self.x, dict)
-            else take(self.x)
-        )
-        return {"theta": columns, "x": est._standardise(x) if self.standard else x}
-
-    def batch_size(self, asked):
-        """The batch size, at most half of the training rows."""
-        return int(min(asked, max(len(self.rows) // 2, 2)))
-
-    def validation(self, share, seed, batch):
-        """Number of validation rows such that no batch has a single row."""
-        n, size = len(self.rows), self.batch_size(batch)
-        count = int(share) if isinstance(share, (int, np.integer)) else round(share * n)
-        while count and (count % size == 1 or (n - count) % size == 1):
-            count += 1
-        if not count and n % size == 1:
-            raise ValueError(
-                f"NRE.fit: {n} rows in batches of {size} leave a batch of one row, which"
-                " has no contrasts; choose another batch_size"
-            )
-        return int(count)
-
-
-class _View:
-    """Arrays of a bank, with the parameters as the network sees them."""
-
-    def __init__(self, arrays, rows):
-        self._arrays, self._rows = arrays, rows
-
-    def arrays(self):
-        return self._arrays
-
-    def rows(self):
-        return self._rows
-
-
 def _entropy(rng):
     if isinstance(rng, np.random.SeedSequence):
         return int(rng.generate_state(1, np.uint64)[0])
@@ -582,33 +467,3 @@ def _entropy(rng):
 def _mean(values):
     values = list(values)
     return values[0] if len(values) == 1 else np.mean(values, axis=0)
-
-
-def _one_reshaped(a, shape, lead):
-    return np.asarray(a).reshape(*lead, *shape)
-
-
-def _reshaped(x, shape, lead):
-    if isinstance(shape, dict):
-        return {k: _one_reshaped(x[k], shape[k], lead) for k in shape}
-    try:
-        return _one_reshaped(x, shape, lead)
-    except ValueError:
-        raise ValueError(
-            f"x has shape {np.shape(x)}; one simulation has shape {shape}"
-        ) from None
-
-
-def _row(x, i):
-    if isinstance(x, dict):
-        return {k: v[i : i + 1] for k, v in x.items()}
-    return x[i : i + 1]
-
-
-def _broadcast(x, shape, lead):
-    def one(a, s):
-        return np.broadcast_to(a, (*lead, *s)).reshape(-1, *s)
-
-    if isinstance(shape, dict):
-        return {k: one(x[k], shape[k]) for k in shape}
-    return one(x, shape)

@@ -1,0 +1,186 @@
+"""Simulations as training takes them: valid rows, moments, inputs of the networks."""
+
+import numpy as np
+
+from ._standardise import Standardiser
+from .failures import valid_rows
+
+__all__ = ["Source", "View", "broadcast", "reshaped", "row"]
+
+
+class Source:
+    """Simulations as `gradiverse.train.fit` takes them."""
+
+    def __init__(self, est, theta, x):
+        self.bank = None
+        if x is None:
+            bank = theta
+            arrays = bank.arrays()
+            theta, x = np.asarray(arrays["theta"][:], np.float64), arrays["x"]
+            rows = np.asarray(bank.rows(), np.int64)
+            self.ok = np.zeros(len(theta), bool)
+            self.ok[rows] = True
+            done = np.asarray(bank.rows(False), np.int64)
+            self.bank = bank
+        else:
+            theta = np.asarray(theta, dtype=np.float64)
+            x = {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
+                np.asarray(x)
+            )  # fmt: skip
+            self.ok = None
+        if theta.ndim != 2 or theta.shape[1] != est.prior.d:
+            raise ValueError(
+                f"NRE.fit: theta has shape {theta.shape}; expected (n, {est.prior.d})"
+            )
+        leaves = x.values() if isinstance(x, dict) else [x]
+        for leaf in leaves:
+            if len(leaf) != len(theta):
+                raise ValueError(
+                    f"NRE.fit: {len(theta)} rows of theta, {len(leaf)} of x"
+                )
+        if isinstance(x, dict) and est.embedding is None:
+            raise ValueError(
+                "NRE.fit: x is a dict of arrays; give an embedding, a layer that makes"
+                " one feature vector of it"
+            )
+        self.shape = (
+            {k: v.shape[1:] for k, v in x.items()}
+            if isinstance(x, dict)
+            else x.shape[1:]
+        )
+        if self.bank is None:
+            self.ok = valid_rows(x) & np.isfinite(theta).all(1)
+            done = np.arange(len(theta))
+        self.n, self.n_failed = len(done), int((~self.ok[done]).sum())
+        rows = np.flatnonzero(self.ok)
+        if not est.prior.contains(theta[rows]).all():
+            bad = rows[~est.prior.contains(theta[rows])][0]
+            raise ValueError(
+                f"NRE.fit: row {bad} of theta lies outside the prior; give the prior that"
+                " the parameters were drawn from, or leave such rows out"
+            )
+        if len(rows) < 4:
+            raise ValueError(f"NRE.fit: {len(rows)} valid rows; at least 4 are needed")
+        self.theta, self.x, self.rows, self.done = theta, x, rows, done
+        self.est = est
+        self._data = None
+
+    def moments(self):
+        """Standardisers of the valid rows."""
+        whole = len(self.rows) == len(self.theta)
+        rows = None if whole else self.rows
+        if isinstance(self.x, dict):
+            return {k: Standardiser.of(v, rows) for k, v in self.x.items()}
+        return Standardiser.of(self.x, rows)
+
+    def example(self):
+        """One raw row."""
+        i = self.rows[0]
+        if isinstance(self.x, dict):
+            return {k: np.asarray(v[i : i + 1]) for k, v in self.x.items()}
+        return np.asarray(self.x[i : i + 1])
+
+    @property
+    def standard(self):
+        """Whether `data` holds standardised x."""
+        return self.bank is None and self.est.augment is None
+
+    def data(self, used=None):
+        """What fit trains on; of the parameters `used` only."""
+        if self._data is None:
+            self._data = self._make()
+        if used is None:
+            return self._data
+        if self.bank is not None:
+            arrays = self._data.arrays()
+            part = {**arrays, "theta": np.ascontiguousarray(arrays["theta"][:, used])}
+            return View(part, self.rows)
+        theta = np.ascontiguousarray(self._data["theta"][:, used])
+        return {**self._data, "theta": theta}
+
+    def _make(self):
+        est = self.est
+        if self.bank is not None:
+            columns = np.zeros(
+                (
+                    len(self.theta),
+                    *est.coordinates(self.theta[self.rows[:1]]).shape[1:],
+                ),
+                np.float32,
+            )
+            columns[self.rows] = est.coordinates(self.theta[self.rows])
+            return View({"theta": columns, "x": self.x}, self.rows)
+        # neighbours in the arrays may be neighbours in θ: validation batches are made
+        # of rows in ascending order
+        order = np.random.default_rng(20_210).permutation(self.rows)
+        columns = est.coordinates(self.theta[order])
+
+        def take(a):
+            return np.ascontiguousarray(a[order])
+
+        x = (
+            {k: take(v) for k, v in self.x.items()}
+            if isinstance(self.x, dict)
+            else take(self.x)
+        )
+        return {"theta": columns, "x": est._standardise(x) if self.standard else x}
+
+    def batch_size(self, asked):
+        """The batch size, at most half of the training rows."""
+        return int(min(asked, max(len(self.rows) // 2, 2)))
+
+    def validation(self, share, seed, batch):
+        """Number of validation rows such that no batch has a single row."""
+        n, size = len(self.rows), self.batch_size(batch)
+        count = int(share) if isinstance(share, (int, np.integer)) else round(share * n)
+        while count and (count % size == 1 or (n - count) % size == 1):
+            count += 1
+        if not count and n % size == 1:
+            raise ValueError(
+                f"NRE.fit: {n} rows in batches of {size} leave a batch of one row, which"
+                " has no contrasts; choose another batch_size"
+            )
+        return int(count)
+
+
+class View:
+    """Arrays of a bank, with the parameters as the network sees them."""
+
+    def __init__(self, arrays, rows):
+        self._arrays, self._rows = arrays, rows
+
+    def arrays(self):
+        return self._arrays
+
+    def rows(self):
+        return self._rows
+
+
+def _one_reshaped(a, shape, lead):
+    return np.asarray(a).reshape(*lead, *shape)
+
+
+def reshaped(x, shape, lead):
+    if isinstance(shape, dict):
+        return {k: _one_reshaped(x[k], shape[k], lead) for k in shape}
+    try:
+        return _one_reshaped(x, shape, lead)
+    except ValueError:
+        raise ValueError(
+            f"x has shape {np.shape(x)}; one simulation has shape {shape}"
+        ) from None
+
+
+def row(x, i):
+    if isinstance(x, dict):
+        return {k: v[i : i + 1] for k, v in x.items()}
+    return x[i : i + 1]
+
+
+def broadcast(x, shape, lead):
+    def one(a, s):
+        return np.broadcast_to(a, (*lead, *s)).reshape(-1, *s)
+
+    if isinstance(shape, dict):
+        return {k: one(x[k], shape[k]) for k in shape}
+    return one(x, shape)
