@@ -27,6 +27,7 @@ CASES = {
     "lensing": (2,),
     "nn": (1, 2),
     "nn_conv": (1, 2),
+    "bank": (1,),
 }
 BEGIN, END = "<!-- speed table -->", "<!-- end of speed table -->"
 

@@ -3,11 +3,11 @@
 import functools
 import json
 import os
-from importlib.metadata import version
 
 import h5py
 import numpy as np
 
+from .._html import version
 from . import _bank_file, _bank_writer, _parallel
 from ._bank_file import Column, Layout
 from ._bank_writer import FAILED, FREE, RESERVED, VALID
@@ -19,8 +19,8 @@ STATUS = {"free": FREE, "reserved": RESERVED, "valid": VALID, "failed": FAILED}
 
 @functools.cache
 def release():
-    """This package's version."""
-    return version("gradiverse")
+    """This package's version, read once."""
+    return version()
 
 
 def make(path, prior, attributes=None):

@@ -113,8 +113,10 @@ class Writer:
         return True
 
     def _first_free(self, status, n):
+        length = 64
         while self._start < n:
-            block = status[self._start : min(self._start + _SCAN, n)] == FREE
+            block = status[self._start : min(self._start + length, n)] == FREE
+            length = min(4 * length, _SCAN)
             i = int(np.argmax(block))
             if block[i]:
                 self._start += i
