@@ -11,6 +11,7 @@ _LAZY = {
     "c2st": "_c2st",
     "marginal_c2st": "_c2st",
     "tarp": "_tarp",
+    "report": "_report",
     "LC2ST": "_lc2st",
     "Ensemble": "_ensemble",
     "posterior_predictive": "_predictive",

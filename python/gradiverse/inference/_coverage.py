@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ._pairs import Pairs, draw, names_of, whole
+from ._pairs import Pairs, draw, names_of, posterior_of, whole
 from ._rows import generator
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.683, 0.8, 0.9, 0.954, 0.99)
@@ -171,8 +171,14 @@ def credibility(
 
 
 def _from_posterior(est, truth, data, n, rng, region, who):
-    posterior, d = est.posterior(data), len(truth)
-    draws = draw(posterior, n, d, rng, who)
+    posterior = posterior_of(est, data)
+    draws = draw(posterior, n, len(truth), rng, who)
+    return of_draws(est, posterior, draws, truth, rng, region, who)
+
+
+def of_draws(est, posterior, draws, truth, rng, region, who):
+    """Credibilities of one truth among posterior draws, and the kinds of regions."""
+    d = len(truth)
     density = _density(posterior, region, who)
     # the truth first: one call, and no row counts less than another
     t = density(np.concatenate([truth[None], draws]))

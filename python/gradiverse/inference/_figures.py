@@ -32,6 +32,7 @@ def plot_coverage(table, ax=None):
     """
     ax = axes(ax)
     groups = list(table.groupby("parameter", sort=False))
+    many = f"{len(groups)} curves, band of one"
     top = max(3.0, _z(table["level"].max()) + 0.1)
     ax.plot([0, top], [0, top], color=DARK, lw=1.0, ls="--", label="exact")
     for k, (name, curve) in enumerate(groups):
@@ -45,8 +46,7 @@ def plot_coverage(table, ax=None):
                             color=colour, alpha=0.15, lw=0, label=label)  # fmt: skip
         ax.plot(z, np.minimum(_z(curve["coverage"]), 9), color=colour,
                 lw=1.6 if few else 0.7, alpha=1.0 if few else 0.6,
-                label=name if few else (f"{len(groups)} curves" if k == 0 else None),
-                )  # fmt: skip
+                label=name if few else (many if k == 0 else None))  # fmt: skip
     for level in (0.683, 0.954):
         ax.axvline(_z(level), color=GREY, lw=0.8, ls=":")
         ax.annotate(f"{level:.3f}", (_z(level), 0.0), xytext=(2, 3),
@@ -106,17 +106,6 @@ def tarp_plot(result, ax=None):
     return tidy(ax)
 
 
-def null_plot(null, observed, p_value, ax=None, label="statistic", name="observed"):
-    """Histogram of a null distribution with the observed value."""
-    ax = axes(ax, 4.6, 3.0)
-    ax.hist(null, bins=30, color=GREY, alpha=0.7, label="under the null")
-    ax.axvline(observed, color=RED, lw=1.8, label=f"{name}, p = {p_value:.2g}")
-    ax.set_xlabel(label)
-    ax.set_ylabel("count")
-    ax.legend(frameon=False, fontsize=8)
-    return tidy(ax, "y")
-
-
 def marginals_plot(draws, names, truth=None, limits=None, most=12):
     """Histograms of posterior draws, one panel for each parameter; a figure."""
     figure, every = panels(min(draws.shape[1], most))
@@ -136,7 +125,10 @@ def predictive_plot(result, most=12):
     """Histograms of predicted summaries with the observed ones; a figure."""
     figure, every = panels(min(len(result.names), most))
     for k, ax in enumerate(every):
-        null_plot(result.simulated[:, k], result.observed[k], result.p_values[k], ax,
-                  result.names[k])  # fmt: skip
-        ax.legend(frameon=False, fontsize=7)
+        ax.hist(result.simulated[:, k], bins=40, color=GREY, alpha=0.7)
+        ax.axvline(result.observed[k], color=RED, lw=1.8)
+        ax.set_yticks([])
+        ax.set_xlabel(result.names[k])
+        title(ax, f"p = {result.p_values[k]:.2g}", 8)
+        tidy(ax, "x")
     return figure

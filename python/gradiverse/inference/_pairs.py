@@ -5,9 +5,11 @@ densities, ``log_prob(theta)`` or ``log_ratio(theta)``. Draws of one observation
 forgotten before the next: memory does not grow with the number of observations.
 """
 
+import warnings
+
 import numpy as np
 
-from ._rows import rows
+from ._rows import UnfamiliarData, rows
 
 
 class Pairs:
@@ -58,6 +60,13 @@ def names_of(est, d):
         if names is not None and not callable(names) and len(names) == d:
             return [str(n) for n in names]
     return [f"theta_{k}" for k in range(d)]
+
+
+def posterior_of(est, data):
+    """The posterior at simulated data, without warnings about those far out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarData)
+        return est.posterior(data)
 
 
 def draw(posterior, n, d, rng, who):

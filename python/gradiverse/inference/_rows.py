@@ -3,6 +3,10 @@
 import numpy as np
 
 
+class UnfamiliarData(UserWarning):
+    """The observation is unlike the simulations an estimator was trained on."""
+
+
 def generator(rng):
     """A numpy Generator from a seed, a SeedSequence or a Generator."""
     return np.random.default_rng(rng)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from ._pairs import Pairs, draw, names_of, whole
+from ._pairs import Pairs, draw, names_of, posterior_of, whole
 from ._rows import generator
 
 
@@ -128,15 +128,26 @@ def sbc(est, theta, x, n_draws=99, rng=0, *, bins=None):
     ranks = np.empty((n, d), np.int64)
     names = None
     for i, (truth, data) in enumerate(pairs):
-        posterior = est.posterior(data)
+        posterior = posterior_of(est, data)
         names = names or names_of(posterior, d)
         draws = draw(posterior, n_draws, d, rng, who)
-        below = (draws < truth).sum(axis=0)
-        ranks[i] = below + rng.integers(0, (draws == truth).sum(axis=0) + 1)
+        ranks[i] = rank(draws, truth, rng)
     if names[0] == "theta_0":
         names = names_of(est, d)
-    bins = _bins(n, n_draws + 1) if bins is None else whole(bins, 2, who, "bins")
-    bins = min(bins, n_draws + 1)
+    bins = bins if bins is None else whole(bins, 2, who, "bins")
+    return of_ranks(ranks, n_draws, names, bins)
+
+
+def rank(draws, truth, rng):
+    """Draws (L, d) below the truth (d,), ties at random."""
+    below = (draws < truth).sum(axis=0)
+    return below + rng.integers(0, (draws == truth).sum(axis=0) + 1)
+
+
+def of_ranks(ranks, n_draws, names, bins=None):
+    """SBC of ranks (n, d)."""
+    n, d = ranks.shape
+    bins = min(_bins(n, n_draws + 1) if bins is None else bins, n_draws + 1)
     p = np.array([uniform_p(ranks[:, k], n_draws + 1, bins) for k in range(d)])
     return SBC(ranks, n_draws, names, bins, p, float(min(1.0, d * p.min())))
 

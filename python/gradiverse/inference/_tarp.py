@@ -129,22 +129,28 @@ def tarp(
     if not 0 < band < 1:
         raise ValueError(f"{who}: band={band!r}; a number between 0 and 1 is needed")
     rng = generator(rng)
-    low = theta.min(axis=0)
-    scale = np.ptp(theta, axis=0)
-    if (scale == 0).any():
-        raise ValueError(f"{who}: a column of theta is constant; leave it out")
-    points, kind = _references(references, theta, x, low, scale, rng, who)
+    points, scale, kind = references_of(references, theta, x, rng, who)
     f, variance = np.empty(n), np.zeros(d)
-    length = samples.shape[1]
     for i in range(n):
         draws = samples[i].astype(np.float64)
         if not np.isfinite(draws).all():
             raise ValueError(f"{who}: samples[{i}] are not finite")
-        ours = (((draws - points[i]) / scale) ** 2).sum(axis=1)
-        truth = (((theta[i] - points[i]) / scale) ** 2).sum()
-        near, equal = (ours < truth).sum(), (ours == truth).sum()
-        f[i] = (near + rng.random() * (1 + equal)) / (length + 1)
-        variance += draws.var(axis=0, ddof=1) / n if length > 1 else np.nan
+        f[i] = share_nearer(draws, theta[i], points[i], scale, rng)
+        variance += draws.var(axis=0, ddof=1) / n if len(draws) > 1 else np.nan
+    return of_shares(f, theta, variance, kind, rng, levels, bootstrap, band)
+
+
+def share_nearer(draws, truth, point, scale, rng):
+    """Share of draws (L, d) nearer to the point than the truth, uniform in its step."""
+    ours = (((draws - point) / scale) ** 2).sum(axis=1)
+    limit = (((truth - point) / scale) ** 2).sum()
+    near, equal = (ours < limit).sum(), (ours == limit).sum()
+    return (near + rng.random() * (1 + equal)) / (len(draws) + 1)
+
+
+def of_shares(f, theta, variance, kind, rng, levels=None, bootstrap=200, band=0.95):
+    """TARP of shares f (n,), with the mean posterior variance (d,)."""
+    n = len(f)
     levels = np.linspace(0, 1, 101) if levels is None else np.asarray(levels, float)
     curve = _ecp(np.sort(f), levels)
     again = np.stack(
@@ -161,11 +167,20 @@ def _ecp(f, levels):
     return np.searchsorted(f, levels, side="left") / len(f)
 
 
-def _references(references, theta, x, low, scale, rng, who):
+def references_of(references, theta, x, rng, who):
+    """Reference points (n, d), the scale of distances, and their kind."""
+    scale = np.ptp(theta, axis=0)
+    if (scale == 0).any():
+        raise ValueError(f"{who}: a column of theta is constant; leave it out")
+    points, kind = _points(references, theta, x, scale, rng, who)
+    return points, scale, kind
+
+
+def _points(references, theta, x, scale, rng, who):
     n, d = theta.shape
     if isinstance(references, str):
         if references == "uniform":
-            return low + scale * rng.random((n, d)), "uniform"
+            return theta.min(axis=0) + scale * rng.random((n, d)), "uniform"
         if references != "data":
             raise ValueError(
                 f"{who}: references={references!r}; choose 'uniform', 'data', an array "

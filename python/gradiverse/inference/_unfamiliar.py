@@ -17,11 +17,7 @@ import numpy as np
 
 from ._mmd import kernel, median_distance, mmd_test
 from ._pairs import whole
-from ._rows import flat_rows, generator
-
-
-class UnfamiliarData(UserWarning):
-    """The observation is unlike the simulations an estimator was trained on."""
+from ._rows import UnfamiliarData, flat_rows, generator
 
 
 @dataclass(frozen=True)
@@ -112,9 +108,9 @@ class Familiar:
         if result.p_value < level:
             worst = min(result.p_values, key=result.p_values.get)
             warnings.warn(
-                "this observation is unlike the simulations of the training (p = "
-                f"{result.p_value:.2g} among {result.n_simulations}, furthest in {worst} "
-                "space): the posterior is an extrapolation. See "
+                "this observation is unlike the simulations of the training: p = "
+                f"{result.p_value:.2g} among {result.n_simulations}, furthest in "
+                f"{worst} space; the posterior is an extrapolation. See "
                 "gv.inference.misspecification_test",
                 UnfamiliarData,
                 stacklevel=stacklevel,
