@@ -273,6 +273,26 @@ def test_append_export_and_pickle(path):
     assert len(bank) == 650
 
 
+def test_rows_behind_a_gap_count(path):
+    """After an interrupted call: n rows in all, wherever the finished ones are."""
+
+    def stops(theta, rng):
+        raise KeyboardInterrupt
+
+    bank = Bank(path, case.PRIOR, case.simulate)
+    bank.simulate(100)
+    bank.simulator = stops
+    with pytest.raises(KeyboardInterrupt):
+        bank.simulate(200)
+    bank.append(case.PRIOR.sample(50, 0), np.zeros((50, 2)))
+    assert bank.count["free"] == 100 and len(bank) == 150
+    bank.simulator = case.simulate
+    for n in (150, 151, 180, 250, 251, 400):
+        bank.simulate(n)
+        assert len(bank) == n
+    assert bank.count == {"free": 0, "reserved": 0, "valid": 400, "failed": 0}
+
+
 def test_the_simulator_cannot_change_theta(path):
     def spoils(theta, rng):
         x = theta.copy()

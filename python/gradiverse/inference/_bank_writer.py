@@ -90,6 +90,16 @@ class Writer:
                 self.file.grow(rows=n, attributes=new)
             return calls.index(text)
 
+    def limit(self, n):
+        """Rows from the first on that are to be done so that n are finished in all."""
+        with self.locked():
+            finished = self.file.array("status") >= VALID
+        rows = len(finished)
+        if rows <= n or not finished[n:].any():
+            return n
+        ahead = np.arange(rows) + finished[::-1].cumsum()[::-1]  # if done up to there
+        return int(np.searchsorted(ahead, n))
+
     def claim(self, n, size):
         """Reserve the first free rows below n, at most one batch; None if none is."""
         with self.locked():

@@ -208,7 +208,7 @@ class Bank:
         prior=None,
         sync=False,
     ):
-        """Simulate until the first n rows of the bank are finished.
+        """Simulate until n rows of the bank are finished, valid or failed.
 
         Parameters
         ----------
@@ -263,7 +263,7 @@ class Bank:
             number = writer.prepare(n, call)
             _bank_writer.fill(
                 writer,
-                n,
+                writer.limit(n),
                 prior,
                 self.simulator,
                 seed,
