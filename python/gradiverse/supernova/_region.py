@@ -23,10 +23,8 @@ class Tabulated:
     interval, reflected at the ends, and linear between cell centres.
     """
 
-    def __init__(self, values):
-        low, high = float(values.min()), float(values.max())
-        pad = 1e-9 * (high - low)
-        edges = np.linspace(low - pad, high + pad, CELLS + 1)
+    def __init__(self, values, low, high):
+        edges = np.linspace(low, high, CELLS + 1)
         counts = np.histogram(values, edges)[0].astype(float)
         width = CELLS // 75
         kernel = np.exp(-0.5 * (np.arange(-4 * width, 4 * width + 1) / width) ** 2)
@@ -114,5 +112,8 @@ class Region:
         from ..inference import Prior
 
         draws = self.sample(DRAWS, 12)
-        columns = zip(self.prior.names, draws.T, strict=True)
-        return Prior({name: Tabulated(column) for name, column in columns})
+        half = self.reach * np.abs(self.L).sum(axis=1) * (1 + 1e-9)
+        low = np.maximum(self.centre - half, self.prior.bounds[:, 0])
+        high = np.minimum(self.centre + half, self.prior.bounds[:, 1])
+        columns = zip(self.prior.names, draws.T, low, high, strict=True)
+        return Prior({name: Tabulated(x, a, b) for name, x, a, b in columns})
