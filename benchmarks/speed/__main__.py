@@ -28,6 +28,7 @@ CASES = {
     "nn": (1, 2),
     "nn_conv": (1, 2),
     "bank": (1,),
+    "sbi": (1,),
 }
 BEGIN, END = "<!-- speed table -->", "<!-- end of speed table -->"
 
