@@ -50,6 +50,24 @@ typedef struct direct {
     bool swap; /* vectors of source channels instead of result channels */
 } direct;
 
+static bool is_plain(const gv_conv *c, int a)
+{
+    return c->kernel[a] == 1 && c->stride[a] == 1 && c->low[a] == 0 &&
+        c->in[a] == c->out[a];
+}
+
+/* The same problem with neighbouring axes that the kernel does not touch as one. */
+static gv_conv joined(const gv_conv *c)
+{
+    gv_conv j = *c;
+    for (int a = 1; a >= 0; a--) {
+        if (!is_plain(&j, a) || !is_plain(&j, 2)) break;
+        j.in[2] = j.out[2] = j.in[2] * j.in[a];
+        j.in[a] = j.out[a] = 1;
+    }
+    return j;
+}
+
 static direct direct_of(const gv_conv *c, gv_conv_pass pass)
 {
     bool data = pass == GV_CONV_DATA;
@@ -180,10 +198,8 @@ static void result_block(void *ctx, int64_t task, void *memory)
     if (s->taps == 0) memset(out, 0, (size_t)(some * ldo) * d->item);
     for (int64_t k = 0; k < d->k && s->taps > 0; k += d->some_k) {
         int64_t ks = gv_conv_least(d->some_k, d->k - k);
-        for (int64_t i = 0; i < ks; i++)
-            gv_conv_strip_fill(s, from, d->item,
-                               x + (size_t)((k + i) * source) * d->item,
-                               strip + (size_t)(i * s->size) * d->item);
+        gv_conv_strip_fill(s, d->kernels, d->item, from, ks,
+                           x + (size_t)(k * source) * d->item, strip);
         if (ks < d->some_k)
             memset(strip + (size_t)(ks * s->size) * d->item, 0, slack * d->item);
         for (int64_t m = 0; m < some; m += rows) {
@@ -221,6 +237,8 @@ static void gather_phase(direct *d, const int64_t *phase, char *scratch)
 void gv_conv_direct_gather(const gv_conv *c, gv_conv_pass pass, const void *x,
                            const void *w, const void *bias, void *y, void *scratch)
 {
+    gv_conv same = joined(c);
+    c = &same;
     direct d = direct_of(c, pass);
     int64_t phases[3] = { 1, 1, 1 }, p[3];
     d.x = x;
@@ -287,43 +305,32 @@ static size_t sum_room(const direct *d)
     return line_up((size_t)(planar + last + (g + 1) * GV_CONV_MAX_LANES) * d->item);
 }
 
-/* The cotangent at the positions of a block, zero between rows. */
-static void fill_cotangent(const direct *d, const int64_t *from, const int64_t *n,
-                           const char *plane, char *to)
-{
-    const gv_conv_axis *x = d->strip.axis;
-    size_t row = (size_t)n[2] * d->item, pitch = (size_t)x[2].length * d->item;
-    for (int64_t z = 0; z < x[0].length; z++)
-        for (int64_t y = 0; y < x[1].length; y++, to += pitch) {
-            bool inside = z < n[0] && y < n[1];
-            int64_t at =
-                ((from[0] + z) * x[1].size + from[1] + y) * x[2].size + from[2];
-            if (inside) memcpy(to, plane + (size_t)at * d->item, row);
-            memset(to + (inside ? row : 0), 0, pitch - (inside ? row : 0));
-        }
-}
-
 /* The strips of channels x0 .. x0 + xs - 1 of one entry of batch and groups. */
 static void fill_sources(const direct *d, int64_t entry, const int64_t *from,
                          int64_t x0, int64_t xs, char *to)
 {
     int64_t k = d->c->c_in / d->c->groups, plane = gv_conv_points(d->c->in);
     const char *x = d->x + (size_t)((entry * k + x0) * plane) * d->item;
-    for (int64_t c = 0; c < xs; c++)
-        gv_conv_strip_fill(&d->strip, from, d->item, x + (size_t)(c * plane) * d->item,
-                           to + (size_t)(c * d->strip.size) * d->item);
+    gv_conv_strip_fill(&d->strip, d->kernels, d->item, from, xs, x, to);
 }
 
-/* The same of cotangents, `pitch` apart. */
+/* Cotangents at the positions of a block, zero between rows, channels `pitch` apart. */
 static void fill_cotangents(const direct *d, int64_t entry, const int64_t *from,
                             const int64_t *n, int64_t g0, int64_t gs, int64_t pitch,
                             char *to)
 {
     int64_t o = d->c->c_out / d->c->groups, plane = gv_conv_points(d->c->out);
     const char *g = d->g + (size_t)((entry * o + g0) * plane) * d->item;
-    for (int64_t c = 0; c < gs; c++)
-        fill_cotangent(d, from, n, g + (size_t)(c * plane) * d->item,
-                       to + (size_t)(c * pitch) * d->item);
+    const gv_conv_axis *x = d->strip.axis;
+    int64_t length = x[2].length;
+    for (int64_t z = 0; z < x[0].length; z++)
+        for (int64_t y = 0; y < x[1].length; y++, to += (size_t)length * d->item) {
+            int64_t at =
+                ((from[0] + z) * x[1].size + from[1] + y) * x[2].size + from[2];
+            int64_t some = z < n[0] && y < n[1] ? n[2] : 0;
+            d->kernels->rows_of(gs, some ? g + (size_t)at * d->item : g, plane, 1, 0,
+                                some, length - some, to, pitch);
+        }
 }
 
 /* Few channels: dot products along positions, cotangents zero up to whole vectors. */
@@ -431,6 +438,8 @@ static void add_chunks(void *ctx, int64_t channel)
 void gv_conv_direct_weight(const gv_conv *c, const void *x, const void *g, void *gw,
                            void *scratch)
 {
+    gv_conv same = joined(c);
+    c = &same;
     direct d = direct_of(c, GV_CONV_WEIGHT);
     gv_conv_strip_plan(c, GV_CONV_WEIGHT, NULL, sum_positions, scratch, &d.strip);
     plan_sums(&d);
@@ -454,6 +463,8 @@ static size_t gather_room(const direct *d)
 
 gv_status gv_conv_direct_scratch(const gv_conv *c, gv_conv_pass pass, size_t *bytes)
 {
+    gv_conv same = joined(c);
+    c = &same;
     direct d = direct_of(c, pass);
     int64_t phases[3] = { 1, 1, 1 }, p[3], *room = gv_alloc(plan_room(c));
     if (room == NULL) return GV_ERR_MEMORY;

@@ -140,86 +140,65 @@ void gv_conv_strip_block(const gv_conv_strip *s, int64_t block, int64_t *from,
 
 /* --- filling ---------------------------------------------------------------------------*/
 
-/* dst[i] = src[i scale], i < n */
-#define DEFINE_THIN(T, NAME)                                                 \
-    static void NAME(const void *psrc, int64_t scale, int64_t n, void *pdst) \
-    {                                                                        \
-        const T *src = psrc;                                                 \
-        T *restrict dst = pdst;                                              \
-        if (scale == 1)                                                      \
-            memcpy(dst, src, (size_t)n * sizeof *dst);                       \
-        else if (scale == 2)                                                 \
-            for (int64_t i = 0; i < n; i++) dst[i] = src[2 * i];             \
-        else                                                                 \
-            for (int64_t i = 0; i < n; i++) dst[i] = src[i * scale];         \
-    }
-typedef uint32_t __attribute__((may_alias)) word_4;
-typedef uint64_t __attribute__((may_alias)) word_8;
-DEFINE_THIN(word_4, thin_4)
-DEFINE_THIN(word_8, thin_8)
-
-/* dst[i] = src[start + i scale], i < length; src has n elements and is zero outside */
-static void fill_row(size_t item, const char *src, int64_t n, int64_t start,
-                     int64_t scale, int64_t length, char *dst)
+/* A row that goes around its end. */
+static void fill_around(size_t item, int64_t channels, const char *src, int64_t plane,
+                        int64_t n, int64_t start, int64_t scale, int64_t length,
+                        char *to, int64_t pitch)
 {
+    for (int64_t c = 0; c < channels; c++) {
+        int64_t at = modulo(start, n), step = scale % n;
+        for (int64_t i = 0; i < length; i++) {
+            memcpy(to + (size_t)(c * pitch + i) * item,
+                   src + (size_t)(c * plane + at) * item, item);
+            at += step;
+            if (at >= n) at -= n;
+        }
+    }
+}
+
+/* One row of the strip (run r[2], at the place r[0], i[0], r[1], i[1] tell) of all
+ * channels. */
+static void fill_row(const gv_conv_strip *s, const gv_conv_kernels *kernels,
+                     size_t item, const int64_t *from, const int64_t *r,
+                     const int64_t *i, int64_t channels, const char *x, char *to)
+{
+    const gv_conv_axis *axis = s->axis, *row = axis + 2;
+    int64_t at[2], n = row->source, scale = row->scale, length = row->length;
+    int64_t plane = axis[0].source * axis[1].source * n;
+    int64_t start = from[2] * scale + row->start[r[2]];
+    for (int a = 0; a < 2; a++) {
+        at[a] = (from[a] + i[a]) * axis[a].scale + axis[a].start[r[a]];
+        if (s->periodic) at[a] = modulo(at[a], axis[a].source);
+        if (at[a] >= 0 && at[a] < axis[a].source) continue;
+        kernels->rows_of(channels, x, 0, 1, length, 0, 0, to, s->size);
+        return;
+    }
+    x += (size_t)((at[0] * axis[1].source + at[1]) * n) * item;
+    if (s->periodic && (start < 0 || start + (length - 1) * scale >= n)) {
+        fill_around(item, channels, x, plane, n, start, scale, length, to, s->size);
+        return;
+    }
     int64_t low = start < 0 ? (-start + scale - 1) / scale : 0;
     int64_t high = n > start ? (n - start + scale - 1) / scale : 0;
     low = gv_conv_least(low, length);
     high = gv_conv_most(low, gv_conv_least(high, length));
-    memset(dst, 0, (size_t)low * item);
-    src += (start + low * scale) * (int64_t)item;
-    if (item == 4)
-        thin_4(src, scale, high - low, dst + 4 * low);
-    else
-        thin_8(src, scale, high - low, dst + 8 * low);
-    memset(dst + (size_t)high * item, 0, (size_t)(length - high) * item);
+    x += (start + low * scale) * (int64_t)item;
+    kernels->rows_of(channels, x, plane, scale, low, high - low, length - high, to,
+                     s->size);
 }
 
-/* The same with src repeated without end. */
-static void fill_around(size_t item, const char *src, int64_t n, int64_t start,
-                        int64_t scale, int64_t length, char *dst)
+void gv_conv_strip_fill(const gv_conv_strip *s, const gv_conv_kernels *kernels,
+                        size_t item, const int64_t *from, int64_t channels,
+                        const void *x, void *strip)
 {
-    int64_t at = modulo(start, n);
-    scale = scale % n;
-    for (int64_t i = 0; i < length; i++) {
-        memcpy(dst + (size_t)i * item, src + (size_t)at * item, item);
-        at += scale;
-        if (at >= n) at -= n;
-    }
-}
-
-void gv_conv_strip_fill(const gv_conv_strip *s, const int64_t *from, size_t item,
-                        const void *plane, void *strip)
-{
-    const gv_conv_axis *x = s->axis;
-    char *dst = strip;
-    int64_t r[3], i[2], at[2];
-    for (r[0] = 0; r[0] < x[0].runs; r[0]++)
-        for (r[1] = 0; r[1] < x[1].runs; r[1]++)
-            for (r[2] = 0; r[2] < x[2].runs; r[2]++)
-                for (i[0] = 0; i[0] < x[0].length; i[0]++)
-                    for (i[1] = 0; i[1] < x[1].length;
-                         i[1]++, dst += (size_t)x[2].length * item) {
-                        bool inside = true;
-                        for (int a = 0; a < 2; a++) {
-                            int64_t n = x[a].source;
-                            at[a] = (from[a] + i[a]) * x[a].scale + x[a].start[r[a]];
-                            if (s->periodic) at[a] = modulo(at[a], n);
-                            inside = inside && at[a] >= 0 && at[a] < n;
-                        }
-                        int64_t n = x[2].source;
-                        int64_t start = from[2] * x[2].scale + x[2].start[r[2]];
-                        const char *row = (const char *)plane +
-                            (inside ? at[0] * x[1].source + at[1] : 0) * n *
-                                (int64_t)item;
-                        if (!inside)
-                            memset(dst, 0, (size_t)x[2].length * item);
-                        else if (s->periodic &&
-                                 (start < 0 ||
-                                  start + (x[2].length - 1) * x[2].scale >= n))
-                            fill_around(item, row, n, start, x[2].scale, x[2].length,
-                                        dst);
-                        else
-                            fill_row(item, row, n, start, x[2].scale, x[2].length, dst);
-                    }
+    const gv_conv_axis *axis = s->axis;
+    size_t row = (size_t)axis[2].length * item;
+    char *to = strip;
+    int64_t r[3], i[2];
+    for (r[0] = 0; r[0] < axis[0].runs; r[0]++)
+        for (r[1] = 0; r[1] < axis[1].runs; r[1]++)
+            for (r[2] = 0; r[2] < axis[2].runs; r[2]++)
+                for (i[0] = 0; i[0] < axis[0].length; i[0]++)
+                    for (i[1] = 0; i[1] < axis[1].length; i[1]++, to += row)
+                        fill_row(s, kernels, item, from, r, i, channels, x, to);
 }

@@ -45,8 +45,9 @@ static inline int64_t gv_conv_strip_positions(const gv_conv_strip *s, const int6
 {
     return ((n[0] - 1) * s->axis[1].length + n[1] - 1) * s->axis[2].length + n[2];
 }
-/* Fill the strip of one channel, a source plane of `item` bytes an element. */
-void gv_conv_strip_fill(const gv_conv_strip *s, const int64_t *from, size_t item,
-                        const void *plane, void *strip);
+/* Fill the strips of some channels of the source. */
+void gv_conv_strip_fill(const gv_conv_strip *s, const gv_conv_kernels *kernels,
+                        size_t item, const int64_t *from, int64_t channels,
+                        const void *x, void *strip);
 
 #endif

@@ -47,6 +47,9 @@ typedef struct gv_conv_kernels {
     void (*product)(int64_t m, int64_t vectors, int64_t k, const void *a, int64_t a_row,
                     int64_t a_k, const void *b, int64_t ldb, int64_t panel, bool add,
                     void *c, int64_t ldc);
+    /* to[c pitch + low + i] = src[c plane + i scale], i < n, zeros in front and behind */
+    void (*rows_of)(int64_t channels, const void *src, int64_t plane, int64_t scale,
+                    int64_t low, int64_t n, int64_t high, void *to, int64_t pitch);
     /* out[t step] += sum_p x[off[t] + p] g[p] over positions in whole vectors */
     void (*dots)(int64_t taps, const int64_t *off, int64_t positions, const void *x,
                  const void *g, void *out, int64_t step);
