@@ -110,7 +110,14 @@ def marginals_plot(draws, names, truth=None, limits=None, most=12):
     """Histograms of posterior draws, one panel for each parameter; a figure."""
     figure, every = panels(min(draws.shape[1], most))
     for k, ax in enumerate(every):
-        ax.hist(draws[:, k], bins=40, density=True, color=BLUE, alpha=0.7)
+        ax.hist(
+            draws[:, k],
+            bins=40,
+            density=True,
+            histtype="stepfilled",
+            color=BLUE,
+            alpha=0.7,
+        )
         if truth is not None:
             ax.axvline(truth[k], color=RED, lw=1.5)
         if limits is not None and np.isfinite(limits[k]).all():
@@ -125,7 +132,13 @@ def predictive_plot(result, most=12):
     """Histograms of predicted summaries with the observed ones; a figure."""
     figure, every = panels(min(len(result.names), most))
     for k, ax in enumerate(every):
-        ax.hist(result.simulated[:, k], bins=40, color=GREY, alpha=0.7)
+        ax.hist(
+            result.simulated[:, k],
+            bins=40,
+            histtype="stepfilled",
+            color=GREY,
+            alpha=0.7,
+        )
         ax.axvline(result.observed[k], color=RED, lw=1.8)
         ax.set_yticks([])
         ax.set_xlabel(result.names[k])
