@@ -3,4 +3,5 @@
 #pragma GCC target("avx2,fma")
 #endif
 #define GV_ADAM(type) gv_adam_##type##_avx2
+#define GV_SQUARES(type) gv_squares_##type##_avx2
 #include "kernels/optim.inc"

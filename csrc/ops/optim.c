@@ -1,4 +1,8 @@
-/* adam_update: one step of Adam, AdamW or RAdam over all elements of a parameter.
+/* What optimisers do to whole parameters.
+ *
+ * sum_squares: s = sum x^2 in float64, for the length of a gradient.
+ *
+ * adam_update: one step of Adam, AdamW or RAdam over all elements of a parameter.
  *
  *   u  = factor g + decay p          m' = b1 m + (1 - b1) u
  *   v' = b2 v + (1 - b2) u^2         p' = keep p - size m' / (root sqrt(v') + eps)
@@ -184,4 +188,53 @@ const gv_op gv_op_adam_update = {
     .vjp = adam_vjp,
     .carries = adam_in_place,
     .nin = N_IN,
+};
+
+/* --- sum_squares -------------------------------------------------------------------- */
+static gv_status squares_infer(gv_infer *inf)
+{
+    GV_TRY(gv_check_rank(inf, 0, 1));
+    if (!gv_dtype_is_float(inf->in[0].dtype))
+        return gv_fail(GV_ERR_TYPE, "sum_squares takes float32 or float64, not %s",
+                       gv_dtype_name(inf->in[0].dtype));
+    inf->out[0] = gv_type_with(&inf->in[0], GV_F64);
+    inf->out[0].shape.dim[--inf->out[0].shape.ndim] = 0;
+    inf->scratch =
+        (size_t)gv_squares_parts(gv_dim_back(&inf->in[0], 1)) * sizeof(double);
+    return GV_OK;
+}
+
+static gv_status squares_forward(const gv_call *call)
+{
+    const gv_type *t = call->in_type;
+    int64_t n = gv_dim_back(t, 1), batch = gv_batch_count(t, 1);
+    size_t bytes = (size_t)n * gv_dtype_size(t->dtype);
+    for (int64_t b = 0; b < batch; b++)
+        ((double *)call->out[0])[b] = gv_squares_run(
+            t->dtype, n, (const char *)call->in[0] + (size_t)b * bytes, call->scratch);
+    return GV_OK;
+}
+
+static gv_status squares_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
+                             gv_val *g_in)
+{
+    const gv_type *t = gv_in_type(g, node, 0);
+    gv_shape s = gv_graph_type(g, g_out[0])->shape;
+    s.dim[s.ndim++] = 1;
+    gv_val k = gv_emit_reshape(g, gv_emit_cast(g, g_out[0], t->dtype), &s);
+    g_in[0] = gv_emit_2(g, &gv_op_mul, gv_emit_scale(g, node->in[0], 2),
+                        gv_emit_broadcast(g, k, &t->shape));
+    return GV_OK;
+}
+
+const gv_op gv_op_sum_squares = {
+    .name = "sum_squares",
+    .signature = "x(n) -> s()",
+    .doc = "s = sum x^2, in float64.",
+    .attrs = "",
+    .samples = "r[5]; r[3,40]; r[0]; r[70000]",
+    .infer = squares_infer,
+    .forward = squares_forward,
+    .vjp = squares_vjp,
+    .nin = 1,
 };

@@ -14,6 +14,12 @@ def adam_update(p, m, v, g, size, root, eps, keep, factor, b1, b2, decay):
     return keep * p - size * m / (root * np.sqrt(v) + eps), m, v
 
 
+def sum_squares(x):
+    """sum x^2 in double precision."""
+    return np.sum(x.astype(float) ** 2, axis=-1)
+
+
 def register(reference):
     """Add these to the table of references."""
+    reference["sum_squares"] = sum_squares
     reference["adam_update"] = adam_update

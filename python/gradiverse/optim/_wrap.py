@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from ..graph import emit
 from ..tree import flatten
 from ._base import Optimizer, float_leaves, matching
 from ._schedules import positive
@@ -48,7 +49,7 @@ class _Clip(_Wrapped):
     def apply(self, grads, state, params, factor):
         square = 0.0
         for g in flatten(grads)[0]:
-            square = square + (g.astype("float64") ** 2).sum()
+            square = square + emit("sum_squares", (g.reshape(-1),))
         length = np.sqrt(square)
         if factor is not None:
             length = length * factor
