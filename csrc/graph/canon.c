@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/absorb.h"
 #include "graph/merge.h"
 #include "graph/program.h"
 
@@ -310,6 +311,13 @@ static gv_status merge_pairs(gv_program *p)
     return s;
 }
 
+static gv_status absorb_makers(gv_program *p)
+{
+    bool any, cut;
+    GV_TRY(gv_absorb_all(p->g, p->nout, p->out, &any));
+    return any ? copy_again(p, NULL, &cut) : GV_OK;
+}
+
 gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
                        const gv_val *out, gv_program *p)
 {
@@ -326,7 +334,10 @@ gv_status gv_canonical(const gv_graph *g, int nin, const gv_val *in, int nout,
         GV_TRY(has_dead(p, &cut));
         if (cut) GV_TRY(copy_again(p, NULL, &cut));
     }
-    if (!(p->options & GV_PLAN_DEBUG)) GV_TRY(merge_pairs(p));
+    if (!(p->options & GV_PLAN_DEBUG)) {
+        GV_TRY(absorb_makers(p));
+        GV_TRY(merge_pairs(p));
+    }
     hash_program(p);
     return GV_OK;
 }

@@ -144,10 +144,11 @@ static const char *rows_together(const dense_run *r, const char *x, char *room)
 
 /* The rows of a group, where they lie together: worth bringing near while the group
  * before it is in work. */
-static gv_ahead next_of(const dense_run *r, const char *base, int64_t group,
-                        int64_t size)
+static void next_of(gv_gemm *p, const dense_run *r, const char *base, int64_t group,
+                    int64_t size)
 {
-    return (gv_ahead){ at(r, base, group * size), size * (int64_t)r->item };
+    int64_t bytes = size * (int64_t)r->item;
+    p->ahead[p->n_ahead++] = (gv_ahead){ at(r, base, group * size), 1, bytes, 0 };
 }
 
 static void forward_task(void *ctx, int64_t task)
@@ -161,8 +162,8 @@ static void forward_task(void *ctx, int64_t task)
         gv_gemm p = product_y(d, at(r, r->b, g * d->n));
         if (r->packed_x) p.a_row = d->k;
         if (g + 1 < end) {
-            if (!r->packed_x) p.ahead[0] = next_of(r, r->x, g + 1, d->m * d->k);
-            p.ahead[1] = next_of(r, r->w, g + 1, d->n * d->k);
+            if (!r->packed_x) next_of(&p, r, r->x, g + 1, d->m * d->k);
+            next_of(&p, r, r->w, g + 1, d->n * d->k);
         }
         gv_gemm_serial(&p, x, at(r, r->w, g * d->n * d->k), to(r, r->y, g * d->y_step),
                        slot);
@@ -260,8 +261,8 @@ static void back_task(void *ctx, int64_t task)
         if (r->g_x) {
             gv_gemm p = product_x(d, d->n);
             if (g + 1 < end && d->y_row == d->n) {
-                p.ahead[0] = next_of(r, r->g_y, g + 1, d->m * d->n);
-                if (d->relu) p.ahead[1] = next_of(r, r->y, g + 1, d->m * d->n);
+                next_of(&p, r, r->g_y, g + 1, d->m * d->n);
+                if (d->relu) next_of(&p, r, r->y, g + 1, d->m * d->n);
             }
             gv_gemm_serial(&p, h, at(r, r->w, g * d->n * d->k),
                            to(r, r->g_x, g * d->x_step), NULL);
@@ -270,8 +271,8 @@ static void back_task(void *ctx, int64_t task)
             const char *x = rows_together(r, at(r, r->x, g * d->x_step), slot);
             gv_gemm p = product_w(d, d->n, d->k);
             if (g + 1 < end) {
-                if (!r->packed_x) p.ahead[0] = next_of(r, r->x, g + 1, d->m * d->k);
-                if (r->g_x) p.ahead[1] = next_of(r, r->w, g + 1, d->n * d->k);
+                if (!r->packed_x) next_of(&p, r, r->x, g + 1, d->m * d->k);
+                if (r->g_x) next_of(&p, r, r->w, g + 1, d->n * d->k);
             }
             gv_gemm_serial(&p, h, x, to(r, r->g_w, g * d->n * d->k), NULL);
         }

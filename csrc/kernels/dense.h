@@ -9,6 +9,7 @@
 #ifndef GV_KERNELS_DENSE_H
 #define GV_KERNELS_DENSE_H
 
+#include "kernels/optim.h"
 #include "tensor/tensor.h"
 
 typedef struct gv_dense {
@@ -26,5 +27,12 @@ void gv_dense_forward(const gv_dense *d, const void *x, const void *w, const voi
 size_t gv_dense_back_scratch(const gv_dense *d, bool want_x, bool want_w, bool want_b);
 void gv_dense_back(const gv_dense *d, const void *g_y, const void *y, const void *x,
                    const void *w, void *g_x, void *g_w, void *g_b, void *scratch);
+
+/* One group: the step of Adam on w, whose gradient is g_w above. from, to: w and its two
+ * moments before and after, which may be the same. */
+size_t gv_dense_adam_scratch(const gv_dense *d);
+void gv_dense_adam(const gv_dense *d, const gv_adam *a, const void *g_y, const void *y,
+                   const void *x, const void *const *from, void *const *to,
+                   void *scratch);
 
 #endif

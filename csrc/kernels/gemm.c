@@ -193,7 +193,7 @@ static const void *bias_of(const gemm_run *r, int64_t e)
 }
 
 /* One entry. Rows of B that lie together are read in place, others packed. */
-static void entry(const gemm_run *r, int64_t e, char *packed, const gv_ahead *ahead)
+static void entry(const gemm_run *r, int64_t e, char *packed, const gv_gemm *ahead)
 {
     const gv_gemm *g = &r->g;
     const char *a = at(r, r->a, e * g->a_step), *b = at(r, r->b, e * g->b_step);
@@ -421,7 +421,7 @@ size_t gv_gemm_pack_bytes(const gv_gemm *g)
 void gv_gemm_serial(const gv_gemm *g, const void *a, const void *b, void *c, void *pack)
 {
     gemm_run r = run_of(g, a, b, c, pack);
-    entry(&r, 0, pack, g->ahead[0].from || g->ahead[1].from ? g->ahead : NULL);
+    entry(&r, 0, pack, g->n_ahead ? g : NULL);
 }
 
 void gv_gemm_run(const gv_gemm *g, const void *a, const void *b, void *c, void *scratch)

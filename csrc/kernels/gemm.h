@@ -13,9 +13,10 @@
  * apart, the entries of a, b and c by their steps. At the end, where asked for, a row of
  * n numbers is added to every row of c (bias) and negative sums become 0 (relu; NaN
  * stays). */
+/* rows of so many bytes, `step` bytes apart */
 typedef struct gv_ahead {
-    const char *from; /* NULL: nothing */
-    int64_t bytes;
+    const char *from;
+    int64_t rows, bytes, step;
 } gv_ahead;
 
 typedef struct gv_gemm {
@@ -25,7 +26,8 @@ typedef struct gv_gemm {
     int64_t a_step, b_step, c_step, bias_step;
     const void *bias; /* NULL: none */
     bool relu;
-    gv_ahead ahead[2]; /* gv_gemm_serial: brought near for what comes next */
+    int n_ahead;
+    gv_ahead ahead[3]; /* gv_gemm_serial: brought near for what comes next */
 } gv_gemm;
 
 /* Bytes of working memory, for any instruction set. */

@@ -13,11 +13,16 @@
  *
  *   g_h = p w^T + x q^T + r,  g_x = h q,  g_w = h^T p. */
 #include "kernels/dense.h"
+#include "ops/linear.h"
 #include "ops/ops.h"
 #include "ops/rank.h"
 
-enum { ACT, X_INNER, Y_INNER, WANT };
-enum { WANT_X = 1, WANT_W = 2, WANT_B = 4 };
+enum {
+    ACT = GV_LINEAR_ACT,
+    X_INNER = GV_LINEAR_X_INNER,
+    Y_INNER = GV_LINEAR_Y_INNER,
+    WANT = GV_LINEAR_WANT
+};
 
 /* --- shapes -----------------------------------------------------------------------------*/
 
@@ -307,18 +312,18 @@ static gv_status back_infer(gv_infer *inf)
                        gv_type_format(&y, two, sizeof two));
     }
     inf->nout = 0;
-    if (attr[WANT] & WANT_X) inf->out[inf->nout++] = *x;
-    if (attr[WANT] & WANT_W) inf->out[inf->nout++] = *w;
-    if (attr[WANT] & WANT_B) {
+    if (attr[WANT] & GV_WANT_X) inf->out[inf->nout++] = *x;
+    if (attr[WANT] & GV_WANT_W) inf->out[inf->nout++] = *w;
+    if (attr[WANT] & GV_WANT_B) {
         gv_type b = *w;
         b.shape.ndim--;
         inf->out[inf->nout++] = b;
     }
     gv_dense d;
     describe(x, w, attr, &d);
-    inf->scratch =
-        gv_dense_back_scratch(&d, (attr[WANT] & WANT_X) != 0,
-                              (attr[WANT] & WANT_W) != 0, (attr[WANT] & WANT_B) != 0);
+    inf->scratch = gv_dense_back_scratch(&d, (attr[WANT] & GV_WANT_X) != 0,
+                                         (attr[WANT] & GV_WANT_W) != 0,
+                                         (attr[WANT] & GV_WANT_B) != 0);
     return GV_OK;
 }
 
@@ -366,9 +371,9 @@ static gv_status back_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
         g_in[0] = h;
     }
     if (g_in[1] != GV_NONE)
-        g_in[1] = q == GV_NONE ? GV_NONE : emit_back(g, attr, gy, y, x, q, WANT_X);
+        g_in[1] = q == GV_NONE ? GV_NONE : emit_back(g, attr, gy, y, x, q, GV_WANT_X);
     if (g_in[2] != GV_NONE)
-        g_in[2] = p == GV_NONE ? GV_NONE : emit_back(g, attr, gy, y, p, w, WANT_W);
+        g_in[2] = p == GV_NONE ? GV_NONE : emit_back(g, attr, gy, y, p, w, GV_WANT_W);
     if (node->nin == 4) g_in[3] = GV_NONE;
     return GV_OK;
 }

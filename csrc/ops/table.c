@@ -2,7 +2,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "graph/absorb.h"
 #include "graph/merge.h"
+#include "ops/linear.h"
 #include "ops/ops.h"
 
 const gv_op *const gv_op_table[] = {
@@ -20,6 +22,12 @@ const gv_merge gv_merge_table[] = {
     { &gv_op_pm_kick, &gv_op_pm_tidal, &gv_op_pm_kick_tidal, { 1, 2, 3, -1, -1 } },
 };
 const int gv_merge_count = sizeof gv_merge_table / sizeof *gv_merge_table;
+
+const gv_absorb gv_absorb_table[] = {
+    /* the gradient of a large weight is used up by Adam as it is made */
+    { &gv_op_adam_update, 3, gv_linear_absorb },
+};
+const int gv_absorb_count = sizeof gv_absorb_table / sizeof *gv_absorb_table;
 
 /* Open addressing; a slot holds index + 1. Filling twice writes the same values. */
 static atomic_short slots[n_slots];

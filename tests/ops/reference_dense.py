@@ -30,7 +30,22 @@ def linear_back(g_y, x, weight, y=None, *, act, x_inner, y_inner, want):
     return out[0] if len(out) == 1 else tuple(out)
 
 
+def linear_adam(
+    p, m, v, size, root, eps, keep, factor, g_y, x, y=None, *, act, b1, b2, decay
+):
+    """A step of Adam on the weight, its gradient as linear_back gives it."""
+    dtype = p.dtype
+    p, m, v = (a.astype(float) for a in (p, m, v))
+    h = g_y.astype(float)
+    h = np.where(y > 0, h, 0) if act else h
+    u = factor * (h.T @ x.astype(float)).reshape(-1) + decay * p
+    m = b1 * m + (1 - b1) * u
+    v = b2 * v + (1 - b2) * u**2
+    p = keep * p - size * m / (root * np.sqrt(v) + eps)
+    return tuple(a.astype(dtype) for a in (p, m, v))
+
+
 def register(reference):
     """Add these functions to the table of references."""
-    for f in (linear, linear_back):
+    for f in (linear, linear_back, linear_adam):
         reference[f.__name__] = f
