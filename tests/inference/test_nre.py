@@ -14,7 +14,7 @@ import gradiverse as gv
 from gradiverse.inference import NRE, Prior
 from gradiverse.inference._contrasts import LOSSES, Contrast, table
 from gradiverse.inference._heads import ProductHead, ResidualHead
-from gradiverse.inference._standardise import Standardiser
+from gradiverse.inference._standardise import Scores, Standardiser, restore
 
 SMALL = {"epochs": 15, "batch_size": 100, "patience": None}
 
@@ -393,3 +393,36 @@ class Same(gv.nn.Layer):
 
     def _forward(self, params, x, context):
         return x["b"]
+
+
+def test_normal_scores_of_data():
+    """Scores against their definition: monotone, N(0, 1) for any law, flat outside."""
+    rng = np.random.default_rng(11)
+    x = np.exp(6 * rng.normal(size=(20_000, 3)))
+    x[:, 1] = rng.integers(0, 3, len(x))
+    x[:, 2] = 7.0
+    s = Scores.of(x)
+    out = s(x)
+    assert out.shape == (20_000, 6) and np.isfinite(out).all()
+    assert abs(out[:, :3]).max() <= 6
+    scores = out[:, 3].astype(float)
+    order = np.argsort(x[:, 0])
+    assert (np.diff(scores[order]) >= 0).all()
+    assert scores.mean() == pytest.approx(0, abs=0.02)
+    near = abs(scores) < 1.5
+    exact = scipy.stats.norm.ppf(scipy.stats.rankdata(x[:, 0]) / (len(x) + 1))
+    # an interval of 1/64 of the rows is at most .12 long where |score| < 1.5
+    assert abs(scores - exact)[near].max() < 0.12
+    assert len(set(out[:, 4])) == 3 and (out[:, 5] == out[0, 5]).all()
+    far = s(np.array([[1e300, 2.0, 8.0], [-1.0, -5.0, 6.0]]))
+    assert far[0, 3] == pytest.approx(scores.max(), abs=1e-6)
+    assert far[1, 3] == pytest.approx(scores.min(), abs=1e-6)
+    traced = gv.compile(lambda a: s(a))(x[:50])
+    assert (np.asarray(traced) == out[:50]).all()
+    again = restore(s.arrays())
+    assert (again(x) == out).all()
+    est = NRE(normal_prior(), data="scores", head=small_head, epochs=1)
+    theta, x = simulate(200)
+    assert est.fit(theta, x).log_ratio(theta[:3], x[:3]).shape == (3,)
+    with pytest.raises(ValueError, match="vectors"):
+        est.fit(theta, x[:, :, None])

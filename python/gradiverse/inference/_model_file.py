@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import train
-from ._standardise import Standardiser
+from ._standardise import restore
 from .failures import Validity
 from .prior import Prior
 
@@ -25,6 +25,7 @@ def save(est, path):
         "loss": est.loss,
         "failures": est.failures,
         "inputs": est.inputs,
+        "data": est.data,
         "atoms": est.contrast.atoms,
         "gamma": est.contrast.gamma,
         "strength": est.contrast.strength,
@@ -79,6 +80,7 @@ def load(cls, path, embedding, head):
         failures=config["failures"],
         head=head if config["head"] == "own" else config["head"],
         inputs=config["inputs"],
+        data=config["data"],
         atoms=config["atoms"],
         gamma=config["gamma"],
         strength=config["strength"],
@@ -88,10 +90,10 @@ def load(cls, path, embedding, head):
     shape, standard = config["x_shape"], arrays["standard"]
     if isinstance(shape, dict):
         est.x_shape = {k: tuple(v) for k, v in shape.items()}
-        est.standardiser = {k: Standardiser.restore(v) for k, v in standard.items()}
+        est.standardiser = {k: restore(v) for k, v in standard.items()}
         raw = {k: np.zeros((1, *v)) for k, v in est.x_shape.items()}
     else:
-        est.x_shape, est.standardiser = tuple(shape), Standardiser.restore(standard)
+        est.x_shape, est.standardiser = tuple(shape), restore(standard)
         raw = np.zeros((1, *est.x_shape))
     networks = est._networks(est._features(raw))
     est._blocks = [

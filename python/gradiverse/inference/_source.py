@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._standardise import Standardiser
+from ._standardise import standardiser
 from .failures import valid_rows
 
 __all__ = ["Source", "View", "broadcast", "reshaped", "row"]
@@ -69,9 +69,10 @@ class Source:
         """Standardisers of the valid rows."""
         whole = len(self.rows) == len(self.theta)
         rows = None if whole else self.rows
+        kind = standardiser(self.est.data)
         if isinstance(self.x, dict):
-            return {k: Standardiser.of(v, rows) for k, v in self.x.items()}
-        return Standardiser.of(self.x, rows)
+            return {k: kind.of(v, rows) for k, v in self.x.items()}
+        return kind.of(self.x, rows)
 
     def example(self):
         """One raw row."""

@@ -13,6 +13,7 @@ from ._model_file import load, save
 from ._network import Flatten, Network
 from ._rows import generator
 from ._source import Source, broadcast, reshaped, row
+from ._standardise import standardiser
 from .failures import Validity
 from .posterior import Posterior
 
@@ -56,6 +57,9 @@ class NRE:
         `Head` layer.
     inputs : "both", "score" or "uniform"
         How a parameter enters: normal score, √12 (cdf - ½), or both.
+    data : "standard" or "scores"
+        How vectors of data enter: (x - mean) / std, or that beside normal scores of
+        the empirical distribution, for data over many orders of magnitude.
     atoms : int
         K of NRE-B and NRE-C.
     gamma, strength : float
@@ -107,6 +111,7 @@ class NRE:
         *,
         head=None,
         inputs="both",
+        data="standard",
         atoms=16,
         gamma=1.0,
         strength=100.0,
@@ -137,7 +142,8 @@ class NRE:
         self.contrast = Contrast(loss, atoms, gamma, strength)
         self.loss, self.failures, self.embedding = loss, failures, embedding
         self.head, self.inputs, self.members = head, inputs, int(members)
-        self.augment = augment
+        self.augment, self.data = augment, data
+        standardiser(data)
         self.training = {**_TRAINING, **training}
         self.history, self._blocks, self.standardiser = [], [], None
         self.validity = None
