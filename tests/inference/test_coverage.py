@@ -12,7 +12,6 @@ from gradiverse.inference._coverage import coverage, credibility, jeffreys
 from .known import Gaussian, pairs
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("k", "n", "one", "two"),
     [
@@ -30,7 +29,6 @@ def test_jeffreys_intervals(k, n, one, two):
         assert np.allclose(jeffreys(k, n), two, atol=1e-6)
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("width", "want"),
     [(1.0, 0.6827), (0.5, 0.38292), (0.8, 0.57629), (1.25, 0.78870), (2.0, 0.95450)],

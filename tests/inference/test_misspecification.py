@@ -29,7 +29,6 @@ def test_p_value_of_one_observation_is_uniform_under_the_null():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-@pytest.mark.smoke
 def test_far_data_are_found_and_units_do_not_matter():
     rng = np.random.default_rng(1)
     units = np.array([1.0, 1e6, 1e-6, 0.0])  # the last column is constant

@@ -13,7 +13,6 @@ def _normal(seed, n, mean=0.0, d=1):
     return np.random.default_rng(seed).normal(mean, 1.0, (n, d))
 
 
-@pytest.mark.smoke
 def test_population_value():
     # N(0,1) against N(1,1), l = 1: E k of N(m, 2) is sqrt(1/3) exp(-m^2/6)
     want = 2 / np.sqrt(3) * (1 - np.exp(-1 / 6))

@@ -11,7 +11,6 @@ from gradiverse.inference._sbc import _bins, ecdf_band, sbc, uniform_p
 from .known import Gaussian, Prior, pairs
 
 
-@pytest.mark.smoke
 def test_exact_posterior_passes_and_a_shift_of_a_fifth_is_found():
     # L = 99, N = 2000; the shifted law's chi-square has non-centrality above 60
     theta, x = pairs(2000, seed=1)

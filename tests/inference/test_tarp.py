@@ -26,7 +26,6 @@ def _rejected(width, repeats, n=500, length=1000, references="uniform"):
     return count / repeats
 
 
-@pytest.mark.smoke
 def test_power_and_size():
     # traps 12, 24: 500 truths, 1000 draws, 5 % level. Required: at least 75 % at .8 of
     # the true width, at most 7.5 % at the width itself

@@ -24,7 +24,6 @@ def test_shapes_seeds_and_names(name):
     assert np.isfinite(task.log_likelihood(theta, x[0])[0])
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("name", CLOSED)
 def test_simulator_and_posterior_agree(name):
     # theta ~ prior, x ~ simulator, t ~ posterior(x): the rank of theta among t is
@@ -186,6 +185,39 @@ def test_impossible_data_end_with_a_message():
     with pytest.raises(ValueError, match="no draw of the prior"):
         _tempering.sample(moons.prior, lambda t: np.full(len(t), -np.inf), 5,
                           np.random.default_rng(0))  # fmt: skip
+
+
+def test_rare_acceptance_ends_in_time_with_every_row_inside():
+    # trap 20: a millionth of the candidates is good
+    task = simulators.task("two_moons")
+
+    def propose(m, rng):
+        theta = rng.random((rng.binomial(m, 1e-6), 2))
+        return theta
+
+    draws = task._accept(4, np.random.default_rng(0), propose)
+    assert draws.shape == (4, 2)
+    with pytest.raises(ValueError, match="candidates were accepted"):
+        task._accept(4000, np.random.default_rng(0), propose)
+
+
+@pytest.mark.parametrize("name", simulators.names())
+def test_posterior_stays_inside_the_prior(name):
+    task = simulators.task(name)
+    x = task.simulate(task.prior.sample(1, rng=8), rng=9)[0]
+    draws = task.posterior(x, 20, rng=1)
+    assert draws.shape == (20, task.d) and task.prior.contains(draws).all()
+
+
+@pytest.mark.parametrize("name", simulators.names())
+def test_rows_do_not_mix(name):
+    # trap 19: a batch equals its rows one by one (products round differently)
+    task = simulators.task(name)
+    theta = task.prior.sample(5, rng=0)
+    x = task.simulate(theta, rng=1)[0]
+    batch = task.log_likelihood(theta, x)
+    one = np.concatenate([task.log_likelihood(t[None], x) for t in theta])
+    assert np.allclose(batch, one, rtol=1e-12, atol=0)
 
 
 def test_bad_input_says_what_and_where():

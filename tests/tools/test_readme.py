@@ -17,6 +17,7 @@ PAGES = [
     "docs/gp.md",
     "docs/mortality.md",
     "docs/nn.md",
+    "docs/simulators.md",
     "docs/training.md",
 ]
 

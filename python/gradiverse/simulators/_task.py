@@ -204,7 +204,7 @@ class Task:
             good = propose(size, rng)
             kept.append(good)
             have, tried = have + len(good), tried + size
-            if tried >= 20_000_000 and have < n:
+            if tried >= 10_000_000 and have < n:
                 raise ValueError(
                     f"task {self.name}: {have} of {tried} candidates were accepted; "
                     "this x is next to impossible under the prior"
