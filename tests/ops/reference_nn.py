@@ -1,6 +1,7 @@
 """Operators of networks in NumPy: gates, norms, pooling, resampling."""
 
 import numpy as np
+import scipy.special as sp
 
 
 def gate(a, b):
@@ -162,9 +163,45 @@ def resample(x, n, size, corners, adjoint):
     return ((w.T if adjoint else w) @ x.astype(float)).astype(x.dtype)
 
 
+# --- attention ------------------------------------------------------------------
+
+
+def _heads(qkv, mask, heads):
+    """q, k, v as (..., heads, t, e) and the softmax of the scores."""
+    e = qkv.shape[-1] // (3 * heads)
+    apart = qkv.astype(float).reshape(*qkv.shape[:-1], 3, heads, e)
+    q, k, v = (np.swapaxes(apart[..., i, :, :], -2, -3) for i in range(3))
+    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(e) + mask[..., None, None, :]
+    return q, k, v, sp.softmax(scores, -1)
+
+
+def _side_by_side(x):
+    """(..., heads, t, e) as (..., t, heads e)."""
+    x = np.swapaxes(x, -2, -3)
+    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+
+
+def attention(qkv, mask, heads):
+    """Head by head."""
+    *_, v, p = _heads(qkv, mask, heads)
+    return _side_by_side(p @ v).astype(qkv.dtype)
+
+
+def attention_bwd(qkv, mask, g, heads):
+    """The reverse sweep written out."""
+    q, k, v, p = _heads(qkv, mask, heads)
+    g = g.astype(float).reshape(*g.shape[:-1], heads, v.shape[-1])
+    g = np.swapaxes(g, -2, -3)
+    d = g @ np.swapaxes(v, -1, -2)
+    s = p * (d - (p * d).sum(-1, keepdims=True)) / np.sqrt(v.shape[-1])
+    parts = s @ k, np.swapaxes(s, -1, -2) @ q, np.swapaxes(p, -1, -2) @ g
+    return np.concatenate([_side_by_side(x) for x in parts], -1).astype(qkv.dtype)
+
+
 FUNCTIONS = [
     gate, relu, batch_norm, batch_norm_bwd, group_norm, group_norm_bwd, pool_max,
-    pool_max_pick, pool_max_back, pool_sum, pool_spread, resample,
+    pool_max_pick, pool_max_back, pool_sum, pool_spread, resample, attention,
+    attention_bwd,
 ]  # fmt: skip
 
 

@@ -10,28 +10,7 @@ from ._base import Layer, float_input, parameter, shape_of
 from .dense import linear, whole
 from .initialisers import initialiser
 
-__all__ = ["Attention", "attention"]
-
-
-def attention(q, k, v, mask=None):
-    """softmax(q k^T / sqrt(e)) v for each entry of the leading axes.
-
-    Parameters
-    ----------
-    q : (..., m, e) array
-    k, v : (..., n, e) array
-    mask : bool array, optional
-        Broadcast against (..., m, n): which pairs count. A row without any gives zeros.
-
-    Returns
-    -------
-    (..., m, e) array
-    """
-    scale = 1 / math.sqrt(shape_of(q)[-1])
-    scores = emit("matmul", (q * scale, k), ta=0, tb=1)
-    if mask is not None:
-        scores = where(mask, scores, -math.inf)
-    return emit("matmul", (emit("softmax", (scores,), zero_empty=1), v), ta=0, tb=0)
+__all__ = ["Attention"]
 
 
 class Attention(Layer):
@@ -55,7 +34,8 @@ class Attention(Layer):
     below each other, in_proj_bias (3 dim,), out_proj with weight (dim, dim) and bias
     (dim,), as torch's MultiheadAttention has them. Input (batch, tokens, dim), or a
     tuple (x, mask) with mask (batch, tokens) of bool: tokens that are False are not
-    looked at. Output (batch, tokens, dim).
+    looked at. Output (batch, tokens, dim). Scores exist for a block of tokens at a
+    time: memory grows with the number of tokens, not with its square.
 
     Examples
     --------
@@ -100,20 +80,20 @@ class Attention(Layer):
             )
         weight = parameter(params, "in_proj_weight", (3 * d, d), who)
         bias = parameter(params, "in_proj_bias", (3 * d,), who) if self.bias else None
-        parts = (*shape[:2], 3, self.heads, d // self.heads)
-        qkv = linear(x, weight, bias).reshape(parts).transpose(2, 0, 3, 1, 4)
-        y = attention(qkv[0], qkv[1], qkv[2], self._mask(mask, shape))
+        added = self._added(mask, shape, x.dtype)
+        y = emit("attention", (linear(x, weight, bias), added), heads=self.heads)
         out = params.get("out_proj", {})
         weight = parameter(out, "weight", (d, d), f"{who}: out_proj")
         bias = parameter(out, "bias", (d,), f"{who}: out_proj") if self.bias else None
-        return linear(y.transpose(0, 2, 1, 3).reshape(shape), weight, bias)
+        return linear(y, weight, bias)
 
-    def _mask(self, mask, shape):
+    def _added(self, mask, shape, dtype):
+        """What is added to the scores of every key."""
         if mask is None:
-            return None
+            return np.zeros(shape[:2], dtype)
         if shape_of(mask) != shape[:2] or np.dtype(mask.dtype) != bool:
             raise ValueError(
                 f"{self!r}: the mask must be bool of shape {shape[:2]}, not"
                 f" {mask.dtype} of shape {shape_of(mask)}"
             )
-        return mask.reshape((shape[0], 1, 1, shape[1]))
+        return where(mask, 0.0, -math.inf).astype(dtype)
