@@ -16,7 +16,7 @@ from gradiverse.inference._contrasts import LOSSES, Contrast, table
 from gradiverse.inference._heads import ProductHead, ResidualHead
 from gradiverse.inference._standardise import Scores, Standardiser, restore
 
-SMALL = {"epochs": 15, "batch_size": 100, "patience": None}
+SMALL = {"epochs": 20, "batch_size": 100, "learning_rate": 3e-3}
 
 
 def small_head(groups, n_theta, n_features):
@@ -154,7 +154,7 @@ def test_posterior_of_the_conjugate_pair(loss):
         width = 0.25 if loss == "bnre" else 0.15
         assert draws.mean() == pytest.approx(x_obs / 2, abs=0.15)
         assert draws.std() == pytest.approx(np.sqrt(0.5), rel=width)
-        if loss != "nre-b":
+        if loss in ("nre-a", "nre-c"):
             assert abs(post.log_evidence) < 0.15
 
 

@@ -5,6 +5,8 @@ what depends on x alone is computed once a row, and joined for each pair. All su
 ("groups") are one set of grouped matrix products.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from .. import nn, ops
@@ -137,18 +139,19 @@ class _Flat(Layer):
 
 
 class _GroupedMLP(Layer):
-    """Grouped layers of one width, with a linear path around them."""
+    """Grouped layers whose last one starts at zero, beside a linear path."""
 
     def __init__(self, groups, sizes, activation, skip=True):
         self.groups, self.sizes = groups, tuple(sizes)
         self.activation, self.skip = Activation(activation), bool(skip)
-        self._layers = {
-            str(i): GroupedLinear(groups, a, b)
-            for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
-        }
+        zero = {"init_weight": "zeros", "init_bias": "zeros"}
+        self._layers, last = {}, len(sizes) - 2
+        for i, (a, b) in enumerate(pairwise(sizes)):
+            how = zero if i == last else {}
+            self._layers[str(i)] = GroupedLinear(groups, a, b, **how)
         if skip:
             self._layers["skip"] = GroupedLinear(
-                groups, sizes[0], sizes[-1], bias=False
+                groups, sizes[0], sizes[-1], bias=False, init_weight=_by_inputs
             )
 
     def _children(self):
@@ -165,8 +168,17 @@ class _GroupedMLP(Layer):
         return y
 
 
+def _by_inputs(rng, shape, n_in, n_out, dtype):
+    """Normal with variance 1 / n_in."""
+    return (rng.standard_normal(shape) / np.sqrt(n_in)).astype(dtype)
+
+
 class ProductHead(Head):
     """h = f(θ) · g(x) + a(θ): exponential families are of this form.
+
+    f and g start as linear maps and a as zero; what the networks add to that is
+    learned. A pair costs a scalar product, so that every θ of a batch can be a contrast
+    of every x.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from .. import optim, train
 from ..nn import Layer
 from ._contrasts import Contrast
 from ._coordinates import Coordinates, subsets
-from ._heads import ProductHead, ResidualHead, SumHead
+from ._heads import ProductHead, ResidualHead
 from ._model_file import load, save
 from ._network import Flatten, Network
 from ._rows import generator
@@ -20,11 +20,12 @@ from .posterior import Posterior
 __all__ = ["NRE"]
 
 _TRAINING = {
-    "epochs": 200,
-    "batch_size": 100,
+    "epochs": 100,
+    "batch_size": 128,
     "learning_rate": 1e-3,
     "weight_decay": 1e-2,
     "clip": 5.0,
+    "average": 0.99,
     "patience": 20,
     "validation": 0.1,
     "optimizer": None,
@@ -53,8 +54,9 @@ class NRE:
         What a failed (not finite) simulation means: the solver crashed and the real
         data could not have failed, or validity is part of the data.
     head : None, "residual" or callable
-        None: see Notes. A callable ``head(groups, n_theta, n_features)`` returns a
-        `Head` layer.
+        None: f(θ) · g(x) + a(θ) with networks f, g, a, which holds every exponential
+        family. "residual": a residual network with batch normalisation on features and
+        parameters. A callable ``head(groups, n_theta, n_features)`` returns a `Head`.
     inputs : "both", "score" or "uniform"
         How a parameter enters: normal score, √12 (cdf - ½), or both.
     data : "standard" or "scores"
@@ -70,9 +72,11 @@ class NRE:
         ``augment(batch, key) -> batch`` for {"theta", "x"} of raw values, traced: redraw
         noise of x at every step.
     **training
-        epochs 200, batch_size 100, learning_rate 1e-3, weight_decay 1e-2, clip 5,
-        patience 20, validation 0.1, optimizer None (AdamW), rng 0, progress False,
-        callback None: as for `gradiverse.train.fit`.
+        epochs 100, batch_size 128, learning_rate 1e-3 (the top of a cosine after one
+        epoch of warm-up, or a schedule), weight_decay 1e-2, clip 5, average 0.99 (of
+        the weights, from step to step), patience 20, validation 0.1, optimizer None
+        (AdamW with these), rng 0, progress False, callback None: as for
+        `gradiverse.train.fit`.
 
     Attributes
     ----------
@@ -112,7 +116,7 @@ class NRE:
         head=None,
         inputs="both",
         data="standard",
-        atoms=16,
+        atoms=64,
         gamma=1.0,
         strength=100.0,
         members=1,
@@ -224,8 +228,13 @@ class NRE:
         o = self.training
         if o["optimizer"] is not None:
             return o["optimizer"]
-        opt = optim.adamw(o["learning_rate"], weight_decay=o["weight_decay"])
-        return optim.clip(opt, o["clip"]) if o["clip"] else opt
+        rate = o["learning_rate"]
+        if isinstance(rate, (int, float)):
+            rate = optim.cosine(rate, warmup=1, per="epoch")
+        opt = optim.adamw(rate, weight_decay=o["weight_decay"])
+        if o["clip"]:
+            opt = optim.clip(opt, o["clip"])
+        return optim.average(opt, o["average"]) if o["average"] else opt
 
     def _make_head(self, groups, n_theta, n_features):
         if callable(self.head):
@@ -233,13 +242,7 @@ class NRE:
         if self.head == "residual":
             return ResidualHead(groups, n_theta, n_features)
         if self.head is None:
-            return SumHead(
-                ProductHead(groups, n_theta, n_features),
-                ResidualHead(
-                    groups, n_theta, n_features, norm=False, dropout=0.0,
-                    activation="silu", width=128, blocks=1,
-                ),
-            )  # fmt: skip
+            return ProductHead(groups, n_theta, n_features)
         raise ValueError(
             f"NRE: head={self.head!r}; choose None, 'residual' or a function"
             " (groups, n_theta, n_features) -> Head"
