@@ -174,6 +174,25 @@ def test_kill_at_every_write(tmp_path, monkeypatch, grown):
     raise AssertionError("the child never got through")
 
 
+def test_a_child_keeps_no_lock_of_its_parent(tmp_path):
+    """Workers that outlive a killed writer do not bar others from the file."""
+    bank = Bank(tmp_path / "bank.h5", case.PRIOR, case.simulate)
+    bank.simulate(100)
+    stay, go = os.pipe()
+    with _bank_writer.Writer(bank._file):
+        child = os.fork()
+        if child == 0:
+            os.close(go)
+            os.read(stay, 1)
+            os._exit(len(bank.rows()) - 100)
+    os.close(stay)
+    bank._file.close()  # as the death of the parent would
+    with h5py.File(bank.path, "r+") as file:
+        assert len(file["x"]) == 100
+    os.close(go)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_worker_that_dies(tmp_path):
     """Batches of a broken pool become free again."""
     import concurrent.futures

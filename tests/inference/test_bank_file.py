@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from gradiverse.inference import Bank, _bank_file, _hdf5, _mapping
+from gradiverse.inference import Bank, Prior, _bank_file, _hdf5, _mapping
 
 from . import bank_case as case
 
@@ -91,12 +91,28 @@ def test_mapping_needs_pages(tmp_path):
 
 
 def test_large_rows_cost_no_more_than_themselves(tmp_path):
-    """Rounding to chunks may lengthen the file, but with holes."""
+    """Rounding to pages and chunks may lengthen the file, but with holes."""
     bank = Bank(tmp_path / "bank.h5", case.PRIOR)
-    x = np.ones((4, 300001), np.float32)
-    bank.append(case.PRIOR.sample(4, 0), x)
+    x = np.arange(4.0)[:, None] + np.arange(300001, dtype=np.float32)
+    x = x.astype(np.float32)
+    for part in (slice(0, 3), slice(3, 4)):
+        bank.append(case.PRIOR.sample(4, 0)[part], x[part])
     used = 512 * os.stat(bank.path).st_blocks
     assert used < x.nbytes + 2**21
+    assert np.array_equal(Bank(bank.path).arrays()["x"], x)
+    with h5py.File(bank.path) as file:
+        assert np.array_equal(file["x"][:], x)
+
+
+def test_as_many_parameters_as_supernovae(tmp_path):
+    """100 009 parameters: names and prior are texts, not lists in a header."""
+    d = 100_009
+    prior = Prior(p=(np.zeros(d), 1.0 + np.arange(d)))
+    bank = Bank(tmp_path / "bank.h5", prior, lambda theta, rng: theta[:, :3])
+    bank.simulate(7)
+    again = Bank(bank.path)
+    assert again.prior.names == prior.names and np.array_equal(again.theta, bank.theta)
+    assert np.array_equal(bank.x[:], bank.theta[:, :3])
 
 
 READS = """

@@ -9,9 +9,11 @@ hold the mutex of `_claims`.
 import contextlib
 import copy
 import errno
+import json
 import math
 import mmap
 import os
+import weakref
 
 import h5py
 import numpy as np
@@ -36,15 +38,20 @@ class Column:
                 f"a row of shape {self.row_shape} and type {self.dtype} has "
                 f"{self.row_bytes} bytes; a bank keeps rows of 1 byte to 2 GiB"
             )
-        granule = ALIGN // math.gcd(ALIGN, self.row_bytes)
         wanted = min(max(8192 * self.row_bytes, 2**17), 2**20)
-        self.chunk_rows = granule * max(1, round(wanted / (granule * self.row_bytes)))
-        self.offsets = np.empty(0, np.int64)
+        self.chunk_rows = 1 << max(0, round(math.log2(wanted / self.row_bytes)))
+        self.offsets = np.empty(0, np.int64)  # of chunks, also those still without rows
         self.attributes = dict(attributes or {})
 
     @property
     def chunk_bytes(self):
         return self.chunk_rows * self.row_bytes
+
+    @property
+    def step(self):
+        """Chunks that fill whole pages; both factors are powers of two."""
+        page_rows = ALIGN // math.gcd(ALIGN, self.row_bytes)
+        return max(1, page_rows // self.chunk_rows)
 
     def pieces(self):
         """Stretches of neighbouring chunks as (offset, nbytes)."""
@@ -75,6 +82,7 @@ class Layout:
         self.columns, self.tables, self.table_rows = {}, {}, {}
         self.attributes, self.groups, self.foreign = {}, {}, {}
         self.stamp = b""
+        self.own = True  # as we have written it, so that it can grow
 
     def sizes(self):
         """Dataset path -> (column, rows)."""
@@ -82,6 +90,24 @@ class Layout:
         for k, c in self.tables.items():
             sizes[k] = (c, self.table_rows[k])
         return sizes
+
+    def space(self):
+        """First offset and number of chunks by dataset, kept as an attribute."""
+        columns = {k: c.offsets for k, (c, _) in self.sizes().items() if len(c.offsets)}
+        return {k: [int(o[0]), len(o)] for k, o in columns.items()}
+
+    def regain(self, space):
+        """Chunks that the index does not name since they have no rows yet."""
+        self.own = _hdf5.end_of_file(self.stamp) is not None
+        for name, (column, _) in self.sizes().items():
+            listed = column.offsets
+            first, count = space.get(name, (None, 0))
+            if not len(listed):
+                continue
+            more = np.arange(1, 1 + count - len(listed)) * column.chunk_bytes
+            column.offsets = np.append(listed, listed[-1] + more)
+            even = all(offset % ALIGN == 0 for offset, _ in column.pieces())
+            self.own = self.own and first == listed[0] and even
 
 
 @contextlib.contextmanager
@@ -125,6 +151,7 @@ def read_layout(path):
             )
         layout = _parse(path, file)
     layout.stamp = stamp
+    layout.regain(json.loads(str(layout.attributes.pop("space", "{}"))))
     return layout
 
 
@@ -167,7 +194,7 @@ def _column(path, name, dataset):
     column = Column(dataset.dtype, dataset.shape[1:], _attributes(dataset))
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
-        column.chunk_rows = max(1, len(dataset))
+        column.chunk_rows = max(1, len(dataset))  # no power of two: only to be read
         column.offsets = np.array([] if offset is None else [offset], np.int64)
         return column
     filters = dataset.id.get_create_plist().get_nfilters()
@@ -188,6 +215,23 @@ def _column(path, name, dataset):
     return column
 
 
+_alive = weakref.WeakSet()
+
+
+def _after_fork():
+    """Give a child its own handles: shared ones would keep a dead parent's lock."""
+    for file in list(_alive):
+        if file.fd >= 0:
+            with contextlib.suppress(OSError):  # the path may be gone
+                fd = os.open(file.path, os.O_RDONLY)
+                os.dup2(fd, file.fd, inheritable=False)
+                os.close(fd)
+        file._writers = 0
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class BankFile:
     """An open bank: layout, arrays over its rows, writing in place, growth."""
 
@@ -197,6 +241,7 @@ class BankFile:
         self.fd = os.open(self.path, os.O_RDONLY)
         self._writers = 0
         self._arrays = {}
+        _alive.add(self)
 
     def close(self):
         if self.fd >= 0:
@@ -222,9 +267,7 @@ class BankFile:
         if self._writers:
             self._writers += 1
             return
-        columns = self.layout.columns.values()
-        even = all(offset % ALIGN == 0 for c in columns for offset, _ in c.pieces())
-        if _hdf5.end_of_file(self.layout.stamp) is None or not even:
+        if not self.layout.own:
             raise ValueError(
                 f"{self.path} was rewritten by another program and can only be read; "
                 "Bank.export makes a bank that can grow"
@@ -329,6 +372,7 @@ class BankFile:
             have = len(column.offsets)
             need = -(-rows // column.chunk_rows) - have
             if need > 0:
+                need = -(-need // column.step) * column.step
                 start = -(-end // ALIGN) * ALIGN
                 new = start + np.arange(need, dtype=np.int64) * column.chunk_bytes
                 column.offsets = np.append(column.offsets, new)
@@ -357,7 +401,8 @@ def encode(layout, at):
     own = {k: image.attributes(c.attributes) for k, (c, _) in sizes.items()}
     folders = {k.split("/")[0] for k in sizes if "/" in k}
     inner = {k: image.attributes(layout.groups.get(k, {})) for k in sorted(folders)}
-    top = image.attributes(layout.attributes)
+    top = {**layout.attributes, "space": json.dumps(layout.space())}
+    top = image.attributes(top)
     image.put_texts()
     links = {"": dict(layout.foreign), **{k: {} for k in inner}}
     for path, (column, rows) in sizes.items():
@@ -366,7 +411,7 @@ def encode(layout, at):
             column.dtype,
             (rows, *column.row_shape),
             (column.chunk_rows, *column.row_shape),
-            column.offsets,
+            column.offsets[: -(-rows // column.chunk_rows)],
             own[path],
         )
     for folder, attributes in inner.items():

@@ -34,7 +34,7 @@ def make(path, prior, attributes=None):
         "format_version": _bank_file.FORMAT_VERSION,
         "version": release(),
         "prior": json.dumps(prior.describe()),
-        "parameters": np.array(prior.names, dtype=object),
+        "parameters": json.dumps(prior.names),
     }
     layout.columns = {
         "theta": Column(np.float64, (prior.d,)),

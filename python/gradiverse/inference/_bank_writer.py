@@ -77,12 +77,12 @@ class Writer:
         """Room for n rows and an entry for this call; returns the entry's number."""
         with self.locked():
             layout = self.file.layout
-            calls = [str(c) for c in layout.attributes.get("calls", [])]
+            calls = str(layout.attributes.get("calls", "")).splitlines()
             text = json.dumps(call)
             new = {}
             if text not in calls:
                 calls.append(text)
-                new["calls"] = np.array(calls, dtype=object)
+                new["calls"] = "\n".join(calls)
                 new["seed"] = str(layout.attributes.get("seed", call["seed"]))
             if len(calls) > 65535:
                 raise ValueError("a bank cannot hold more than 65535 different calls")

@@ -49,6 +49,8 @@ def _parts(key, value):
 
 def _vector(*values):
     """Numbers or (k,) arrays broadcast to the same (k,), float64."""
+    if all(isinstance(v, (int, float)) for v in values):
+        return [np.array([float(v)]) for v in values]
     arrays = np.broadcast_arrays(*[np.asarray(v, dtype=float) for v in values])
     if arrays[0].ndim > 1:
         raise ValueError("arguments of a distribution must be numbers or 1-D arrays")

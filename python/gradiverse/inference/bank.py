@@ -195,8 +195,8 @@ class Bank:
         import pandas as pd
 
         self._file.refresh()
-        texts = self._file.layout.attributes.get("calls", [])
-        return pd.DataFrame([json.loads(str(t)) for t in texts])
+        texts = str(self._file.layout.attributes.get("calls", "")).splitlines()
+        return pd.DataFrame([json.loads(text) for text in texts])
 
     def simulate(
         self,

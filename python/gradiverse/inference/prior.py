@@ -4,12 +4,14 @@ Every parameter has u = cdf(theta) in [0, 1]; a box in theta is a box in u, and 
 inside it are exact inversions, without rejection.
 """
 
+import itertools
+
 import numpy as np
 
 from . import _distributions as family
 from ._parse import columns, describe, restore
 
-_BLOCK = 2048  # rows worked on at once, so that they stay in cache
+_BLOCK = 1 << 14  # numbers worked on at once, so that they stay in cache
 _TINY = 2.0**-54
 
 
@@ -140,8 +142,9 @@ class Prior:
         """n draws (n, d), float64; rng is a seed, SeedSequence or Generator."""
         rng = np.random.default_rng(rng)
         out = np.empty((_count(n), self.d))
-        for i in range(0, len(out), _BLOCK):
-            block = out[i : i + _BLOCK]
+        rows = max(1, _BLOCK // self.d)
+        for i in range(0, len(out), rows):
+            block = out[i : i + rows]
             rng.random(out=block)
             np.maximum(block, _TINY, out=block)
             self._invert(block, block)
@@ -290,20 +293,18 @@ class Prior:
 def _merged(parts):
     """Neighbouring uniform or normal columns as one part each: fewer, longer passes."""
     out = []
-    for cols, part in parts:
-        last = out[-1][1] if out else None
-        if type(part) is type(last) and isinstance(part, family.Uniform):
-            part = family.Uniform(
-                np.append(last.low, part.low), np.append(last.high, part.high)
-            )
-            out[-1] = (slice(out[-1][0].start, cols.stop), part)
-        elif type(part) is type(last) and isinstance(part, family.Normal):
-            part = family.Normal(
-                np.append(last.loc, part.loc), np.append(last.scale, part.scale)
-            )
-            out[-1] = (slice(out[-1][0].start, cols.stop), part)
+    for kind, run in itertools.groupby(parts, key=lambda p: type(p[1])):
+        run = list(run)
+        cols = slice(run[0][0].start, run[-1][0].stop)
+        names = {family.Uniform: ("low", "high"), family.Normal: ("loc", "scale")}
+        if kind in names:
+            values = [
+                np.concatenate([getattr(part, name) for _, part in run])
+                for name in names[kind]
+            ]
+            out.append((cols, kind(*values)))
         else:
-            out.append((cols, part))
+            out += run
     return out
 
 
