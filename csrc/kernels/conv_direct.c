@@ -14,9 +14,10 @@ enum {
     positions = 512,     /* of a block of results */
     sum_positions = 256, /* of a block that is summed over */
     strip_bytes = 192 << 10,
-    block_m = 96,   /* result channels of a block */
-    block_n = 128,  /* the same in vectors */
-    few_pairs = 64, /* channels in times out of a group */
+    block_m = 96,    /* result channels of a block */
+    block_n = 128,   /* the same in vectors */
+    few_pairs = 64,  /* channels in times out of a group */
+    most_phases = 4, /* of the last axis, done together */
     most_chunks = 16,
     chunk_bytes = 32 << 20,                      /* of all partial sums */
     slack = GV_CONV_MAX_WIDE * GV_CONV_MAX_LANES /* read and written past the end */
@@ -34,14 +35,16 @@ typedef struct direct {
     const gv_conv *c;
     const gv_conv_kernels *kernels;
     gv_conv_pass pass;
-    gv_conv_strip strip;
+    int phases;
+    gv_conv_strip strip[most_phases]; /* for all but transposes with a stride, one */
     size_t item;
     int64_t m, k;   /* channels per group: of the result, of the source */
     int64_t some_k; /* channels in a strip */
     int64_t some_m, m_blocks;
+    int64_t strip_size; /* of a channel, in any phase */
     const char *x, *w, *bias;
-    char *y, *packed;
-    size_t panel; /* bytes of the packed weights of `rows` channels */
+    char *y, *packed[most_phases];
+    size_t panel[most_phases]; /* bytes of the packed weights of `rows` channels */
     /* weights */
     const char *g;
     char *partial;
@@ -76,7 +79,10 @@ static direct direct_of(const gv_conv *c, gv_conv_pass pass)
                  .kernels = gv_conv_kernels_get(c->dtype),
                  .item = gv_dtype_size(c->dtype),
                  .m = (data ? c->c_in : c->c_out) / c->groups,
-                 .k = (data ? c->c_out : c->c_in) / c->groups };
+                 .k = (data ? c->c_out : c->c_in) / c->groups,
+                 .phases = 1 };
+    if (data && c->stride[2] <= most_phases && c->stride[2] <= c->in[2])
+        d.phases = (int)c->stride[2];
     return d;
 }
 
@@ -85,25 +91,28 @@ static direct direct_of(const gv_conv *c, gv_conv_pass pass)
 /* Blocks of channels: smaller ones where there are few blocks of points. */
 static void plan_channels(direct *d)
 {
-    int64_t tasks = d->c->batch * d->c->groups * d->strip.blocks;
+    int64_t tasks = d->c->batch * d->c->groups * d->strip->blocks, size = 1;
     d->some_m = block_m;
     while (d->some_m > 24 && tasks * ((d->m + d->some_m - 1) / d->some_m) < 16)
         d->some_m /= 2;
     d->m_blocks = (d->m + d->some_m - 1) / d->some_m;
-    int64_t size = gv_conv_most(1, d->strip.size); /* none: no tap reaches this phase */
+    for (int p = 0; p < d->phases; p++) size = gv_conv_most(size, d->strip[p].size);
     int64_t fits = strip_bytes / (int64_t)d->item / size;
     d->some_k = gv_conv_most(1, gv_conv_least(fits, d->k));
+    d->strip_size = size;
 }
 
 static size_t strip_room(const direct *d)
 {
-    return line_up((size_t)(d->some_k * d->strip.size + slack) * d->item);
+    return line_up((size_t)(d->some_k * d->strip_size + slack) * d->item);
 }
 
 static size_t result_room(const direct *d)
 {
-    int64_t m = gv_conv_least(d->some_m, d->m);
-    return line_up((size_t)(m * pitch_of(d->strip.positions)) * d->item);
+    int64_t m = gv_conv_least(d->some_m, d->m), most = 0;
+    for (int p = 0; p < d->phases; p++)
+        most = gv_conv_most(most, d->strip[p].positions);
+    return line_up((size_t)(m * pitch_of(most)) * d->item);
 }
 
 static size_t packed_room(const direct *d)
@@ -116,25 +125,26 @@ static size_t packed_room(const direct *d)
 
 static size_t plan_room(const gv_conv *c)
 {
-    return line_up((size_t)gv_conv_strip_room(c) * sizeof(int64_t));
+    return line_up((size_t)(most_phases * gv_conv_strip_room(c)) * sizeof(int64_t));
 }
 
-/* to[k][t][row] = w of one panel of rows of one group */
+/* to[k][t][row] = w of one panel of rows of one group, for one phase */
 static void pack_panel(void *ctx, int64_t task)
 {
     const direct *d = ctx;
     int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows;
-    int64_t group = task / panels, m0 = task % panels * rows;
+    int64_t p = task % d->phases, at_panel = task / d->phases;
+    int64_t group = at_panel / panels, m0 = at_panel % panels * rows;
     int64_t all = gv_conv_points(d->c->kernel), entry = d->m * d->k * all;
     bool data = d->pass == GV_CONV_DATA;
     int64_t m_step = data ? all : d->k * all, k_step = data ? d->m * all : all;
     const char *w = d->w + (size_t)(group * entry) * d->item;
-    char *to = d->packed + (size_t)task * d->panel;
+    const gv_conv_strip *s = &d->strip[p];
+    char *to = d->packed[p] + (size_t)at_panel * d->panel[p];
     for (int64_t k = 0; k < d->k; k++)
-        for (int64_t t = 0; t < d->strip.taps; t++)
+        for (int64_t t = 0; t < s->taps; t++)
             for (int64_t r = 0; r < rows; r++, to += d->item) {
-                int64_t m = m0 + r;
-                int64_t at = m * m_step + k * k_step + d->strip.tap[t];
+                int64_t m = m0 + r, at = m * m_step + k * k_step + s->tap[t];
                 if (m >= d->m)
                     memset(to, 0, d->item);
                 else if (d->item == 4)
@@ -144,109 +154,176 @@ static void pack_panel(void *ctx, int64_t task)
             }
 }
 
-/* y[j step] = r[j] + b for a row of n results */
-#define DEFINE_PUT(T, NAME)                                              \
-    static void NAME(const T *r, int64_t n, const T *bias, int64_t step, \
-                     T *restrict y)                                      \
-    {                                                                    \
-        T b = bias ? *bias : 0;                                          \
-        if (step == 1)                                                   \
-            for (int64_t j = 0; j < n; j++) y[j] = r[j] + b;             \
-        else                                                             \
-            for (int64_t j = 0; j < n; j++) y[j * step] = r[j] + b;      \
+/* y[j step] = r[j] + b for a row of n results; two rows in turn */
+#define DEFINE_PUT(T, NAME)                                                     \
+    static void NAME(const void *pr, int64_t n, const void *bias, int64_t step, \
+                     void *py)                                                  \
+    {                                                                           \
+        const T *r = pr, b = bias ? *(const T *)bias : 0;                       \
+        T *restrict y = py;                                                     \
+        if (step == 1)                                                          \
+            for (int64_t j = 0; j < n; j++) y[j] = r[j] + b;                    \
+        else                                                                    \
+            for (int64_t j = 0; j < n; j++) y[j * step] = r[j] + b;             \
+    }                                                                           \
+    static void NAME##_pair(const void *pr, const void *pq, int64_t n,          \
+                            const void *bias, void *py)                         \
+    {                                                                           \
+        const T *r = pr, *q = pq, b = bias ? *(const T *)bias : 0;              \
+        T *restrict y = py;                                                     \
+        for (int64_t j = 0; j < n; j++) {                                       \
+            y[2 * j] = r[j] + b;                                                \
+            y[2 * j + 1] = q[j] + b;                                            \
+        }                                                                       \
     }
 DEFINE_PUT(float, put_f)
 DEFINE_PUT(double, put_d)
 
-/* The block's results of channel m of one entry, from positions to their places. */
-static void put_block(const direct *d, const int64_t *from, const int64_t *n,
-                      const char *results, const char *bias, char *plane)
+/* The results of a row of all phases, whole pairs together where there are two. */
+static void put_row(const direct *d, const char *const *results, const int64_t *n,
+                    const char *bias, char *to)
 {
-    const gv_conv_axis *x = d->strip.axis;
+    bool single = d->item == 4;
+    int64_t step = d->strip->axis[2].step, both = 0;
+    if (d->phases == 2) {
+        both = gv_conv_least(n[0], n[1]);
+        (single ? put_f_pair : put_d_pair)(results[0], results[1], both, bias, to);
+    }
+    for (int p = 0; p < d->phases; p++)
+        (single ? put_f : put_d)(results[p] + (size_t)both * d->item, n[p] - both, bias,
+                                 step, to + (size_t)(both * step + p) * d->item);
+}
+
+/* The block's results of one channel of one entry, from positions to their places. */
+static void put_block(const direct *d, const int64_t *from, const int64_t *n,
+                      const char *const *results, const char *bias, char *plane)
+{
+    const gv_conv_axis *x = d->strip->axis;
+    int64_t some[most_phases], ix = x[2].first + from[2] * x[2].step;
+    for (int p = 0; p < d->phases; p++)
+        some[p] = gv_conv_least(n[2], (x[2].size - ix - p + x[2].step - 1) / x[2].step);
     for (int64_t z = 0; z < n[0]; z++)
         for (int64_t y = 0; y < n[1]; y++) {
+            const char *row[most_phases];
             int64_t iz = x[0].first + (from[0] + z) * x[0].step;
             int64_t iy = x[1].first + (from[1] + y) * x[1].step;
-            int64_t ix = x[2].first + from[2] * x[2].step;
-            char *to =
-                plane + (size_t)((iz * x[1].size + iy) * x[2].size + ix) * d->item;
-            const char *r =
-                results + (size_t)((z * x[1].length + y) * x[2].length) * d->item;
-            if (d->item == 4)
-                put_f((const void *)r, n[2], (const void *)bias, x[2].step, (void *)to);
-            else
-                put_d((const void *)r, n[2], (const void *)bias, x[2].step, (void *)to);
+            for (int p = 0; p < d->phases; p++) {
+                const gv_conv_axis *a = d->strip[p].axis;
+                row[p] = results[p] +
+                    (size_t)((z * a[1].length + y) * a[2].length) * d->item;
+            }
+            put_row(d, row, some, bias,
+                    plane + (size_t)((iz * x[1].size + iy) * x[2].size + ix) * d->item);
         }
 }
 
-static void result_block(void *ctx, int64_t task, void *memory)
+/* Results m0 .. m0 + some - 1 of one block and phase at all positions, ldo apart. */
+static void sum_taps(const direct *d, int p, int64_t entry, const int64_t *from,
+                     int64_t count, int64_t m0, int64_t some, char *strip, char *out,
+                     int64_t ldo)
 {
-    const direct *d = ctx;
-    const gv_conv *c = d->c;
-    const gv_conv_strip *s = &d->strip;
-    int64_t from[3], n[3], rows = d->kernels->rows;
-    int64_t m0 = task % d->m_blocks * d->some_m, rest = task / d->m_blocks;
-    int64_t some = gv_conv_least(d->some_m, d->m - m0);
-    int64_t entry = rest / s->blocks; /* batch and group */
-    gv_conv_strip_block(s, rest % s->blocks, from, n);
-    int64_t count = gv_conv_strip_positions(s, n), ldo = pitch_of(count);
+    const gv_conv_strip *s = &d->strip[p];
+    int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows;
     int64_t source = s->axis[0].source * s->axis[1].source * s->axis[2].source;
-    int64_t result = s->axis[0].size * s->axis[1].size * s->axis[2].size;
     const char *x = d->x + (size_t)(entry * d->k * source) * d->item;
-    char *strip = memory, *out = strip + strip_room(d);
-    memset(strip + (size_t)(d->some_k * s->size) * d->item, 0, slack * d->item);
+    const char *packed =
+        d->packed[p] + (size_t)(entry % d->c->groups * panels) * d->panel[p];
     if (s->taps == 0) memset(out, 0, (size_t)(some * ldo) * d->item);
     for (int64_t k = 0; k < d->k && s->taps > 0; k += d->some_k) {
         int64_t ks = gv_conv_least(d->some_k, d->k - k);
         gv_conv_strip_fill(s, d->kernels, d->item, from, ks,
                            x + (size_t)(k * source) * d->item, strip);
-        if (ks < d->some_k)
-            memset(strip + (size_t)(ks * s->size) * d->item, 0, slack * d->item);
-        for (int64_t m = 0; m < some; m += rows) {
-            int64_t panels = (d->m + rows - 1) / rows;
-            const char *w = d->packed +
-                (size_t)(entry % c->groups * panels + (m0 + m) / rows) * d->panel +
-                (size_t)(k * s->taps * rows) * d->item;
+        memset(strip + (size_t)(ks * s->size) * d->item, 0, slack * d->item);
+        for (int64_t m = 0; m < some; m += rows)
             d->kernels->shift((int)gv_conv_least(rows, some - m), count, ks, s->taps,
-                              strip, s->size, s->off, w, k > 0,
-                              out + (size_t)(m * ldo) * d->item, ldo);
-        }
+                              strip, s->size, s->off,
+                              packed + (size_t)((m0 + m) / rows) * d->panel[p] +
+                                  (size_t)(k * s->taps * rows) * d->item,
+                              k > 0, out + (size_t)(m * ldo) * d->item, ldo);
+    }
+}
+
+static void result_block(void *ctx, int64_t task, void *memory)
+{
+    const direct *d = ctx;
+    int64_t from[3], n[3], blocks = d->strip->blocks, ldo[most_phases];
+    int64_t m0 = task % d->m_blocks * d->some_m, rest = task / d->m_blocks;
+    int64_t some = gv_conv_least(d->some_m, d->m - m0), entry = rest / blocks;
+    const gv_conv_axis *x = d->strip->axis;
+    int64_t result = x[0].size * x[1].size * x[2].size;
+    char *strip = memory, *out[most_phases];
+    const char *at[most_phases];
+    gv_conv_strip_block(d->strip, rest % blocks, from, n);
+    for (int p = 0; p < d->phases; p++) {
+        int64_t count = gv_conv_strip_positions(&d->strip[p], n);
+        ldo[p] = pitch_of(count);
+        out[p] = strip + strip_room(d) + (size_t)p * result_room(d);
+        sum_taps(d, p, entry, from, count, m0, some, strip, out[p], ldo[p]);
     }
     for (int64_t m = 0; m < some; m++) {
-        int64_t channel = entry % c->groups * d->m + m0 + m;
-        put_block(d, from, n, out + (size_t)(m * ldo) * d->item,
-                  d->bias ? d->bias + (size_t)channel * d->item : NULL,
+        int64_t channel = entry % d->c->groups * d->m + m0 + m;
+        for (int p = 0; p < d->phases; p++)
+            at[p] = out[p] + (size_t)(m * ldo[p]) * d->item;
+        put_block(d, from, n, at, d->bias ? d->bias + (size_t)channel * d->item : NULL,
                   d->y + (size_t)((entry * d->m + m0 + m) * result) * d->item);
     }
 }
 
+/* Remainders modulo the stride that are done one after the other. */
+static void count_phases(const direct *d, int64_t *phases)
+{
+    for (int a = 0; a < 3; a++)
+        phases[a] = d->pass == GV_CONV_DATA && (a < 2 || d->phases == 1)
+            ? gv_conv_least(d->c->stride[a], d->c->in[a])
+            : 1;
+}
+
+static void plan_phase(direct *d, const int64_t *phase, int64_t *room)
+{
+    for (int p = 0; p < d->phases; p++) {
+        int64_t one[3] = { phase[0], phase[1], phase[2] + p };
+        gv_conv_strip_plan(d->c, d->pass, one, positions,
+                           room + p * gv_conv_strip_room(d->c), &d->strip[p]);
+    }
+    plan_channels(d);
+}
+
+static int64_t result_tasks(const direct *d)
+{
+    return d->c->batch * d->c->groups * d->strip->blocks * d->m_blocks;
+}
+
+static size_t task_room(const direct *d)
+{
+    return strip_room(d) + (size_t)d->phases * result_room(d);
+}
+
 static void gather_phase(direct *d, const int64_t *phase, char *scratch)
 {
-    gv_conv_strip_plan(d->c, d->pass, phase, positions, (int64_t *)(void *)scratch,
-                       &d->strip);
-    plan_channels(d);
     int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows;
-    d->packed = scratch + plan_room(d->c);
-    d->panel = (size_t)(d->k * d->strip.taps * rows) * d->item;
-    gv_parallel_for(d->c->groups * panels, pack_panel, d);
-    gv_conv_for(d->c->batch * d->c->groups * d->strip.blocks * d->m_blocks,
-                result_block, d, strip_room(d) + result_room(d),
-                d->packed + packed_room(d));
+    char *packed = scratch + plan_room(d->c);
+    plan_phase(d, phase, (int64_t *)(void *)scratch);
+    for (int p = 0; p < d->phases; p++) {
+        d->packed[p] = packed;
+        d->panel[p] = (size_t)(d->k * d->strip[p].taps * rows) * d->item;
+        packed += (size_t)(d->c->groups * panels) * d->panel[p];
+    }
+    gv_parallel_for(d->c->groups * panels * d->phases, pack_panel, d);
+    gv_conv_for(result_tasks(d), result_block, d, task_room(d),
+                scratch + plan_room(d->c) + packed_room(d));
 }
 
 void gv_conv_direct_gather(const gv_conv *c, gv_conv_pass pass, const void *x,
                            const void *w, const void *bias, void *y, void *scratch)
 {
     gv_conv same = joined(c);
-    c = &same;
-    direct d = direct_of(c, pass);
-    int64_t phases[3] = { 1, 1, 1 }, p[3];
+    direct d = direct_of(&same, pass);
+    int64_t phases[3], p[3];
     d.x = x;
     d.w = w;
     d.bias = bias;
     d.y = y;
-    if (pass == GV_CONV_DATA)
-        for (int a = 0; a < 3; a++) phases[a] = gv_conv_least(c->stride[a], c->in[a]);
+    count_phases(&d, phases);
     for (p[0] = 0; p[0] < phases[0]; p[0]++)
         for (p[1] = 0; p[1] < phases[1]; p[1]++)
             for (p[2] = 0; p[2] < phases[2]; p[2]++) gather_phase(&d, p, scratch);
@@ -267,8 +344,8 @@ static void plan_sums(direct *d)
     d->some_n = gv_conv_least(block_n, gv_conv_up(d->n, w));
     d->m_blocks = (d->m + d->some_m - 1) / d->some_m;
     d->n_blocks = (d->n + d->some_n - 1) / d->some_n;
-    int64_t blocks = d->c->batch * d->strip.blocks;
-    int64_t size = d->c->groups * d->strip.taps * d->m * gv_conv_up(d->n, d->some_n) *
+    int64_t blocks = d->c->batch * d->strip->blocks;
+    int64_t size = d->c->groups * d->strip->taps * d->m * gv_conv_up(d->n, d->some_n) *
         (int64_t)d->item;
     d->chunks = gv_conv_least(most_chunks, gv_conv_most(1, chunk_bytes / size));
     d->per = (blocks + d->chunks - 1) / d->chunks;
@@ -278,7 +355,7 @@ static void plan_sums(direct *d)
 /* Elements of the sums of a block of channels, over all taps. */
 static int64_t sums_of_block(const direct *d)
 {
-    return d->strip.taps * d->some_m * d->some_n;
+    return d->strip->taps * d->some_m * d->some_n;
 }
 
 static size_t partial_room(const direct *d)
@@ -300,8 +377,8 @@ static size_t sum_room(const direct *d)
 {
     int64_t x, g;
     sum_channels(d, &x, &g);
-    int64_t planar = gv_conv_most(x * d->strip.size, g * d->strip.positions);
-    int64_t last = x * d->strip.size + g * d->strip.positions;
+    int64_t planar = gv_conv_most(x * d->strip->size, g * d->strip->positions);
+    int64_t last = x * d->strip->size + g * d->strip->positions;
     return line_up((size_t)(planar + last + (g + 1) * GV_CONV_MAX_LANES) * d->item);
 }
 
@@ -311,7 +388,7 @@ static void fill_sources(const direct *d, int64_t entry, const int64_t *from,
 {
     int64_t k = d->c->c_in / d->c->groups, plane = gv_conv_points(d->c->in);
     const char *x = d->x + (size_t)((entry * k + x0) * plane) * d->item;
-    gv_conv_strip_fill(&d->strip, d->kernels, d->item, from, xs, x, to);
+    gv_conv_strip_fill(d->strip, d->kernels, d->item, from, xs, x, to);
 }
 
 /* Cotangents at the positions of a block, zero between rows, channels `pitch` apart. */
@@ -321,7 +398,7 @@ static void fill_cotangents(const direct *d, int64_t entry, const int64_t *from,
 {
     int64_t o = d->c->c_out / d->c->groups, plane = gv_conv_points(d->c->out);
     const char *g = d->g + (size_t)((entry * o + g0) * plane) * d->item;
-    const gv_conv_axis *x = d->strip.axis;
+    const gv_conv_axis *x = d->strip->axis;
     int64_t length = x[2].length;
     for (int64_t z = 0; z < x[0].length; z++)
         for (int64_t y = 0; y < x[1].length; y++, to += (size_t)length * d->item) {
@@ -337,7 +414,7 @@ static void fill_cotangents(const direct *d, int64_t entry, const int64_t *from,
 static void sum_few(const direct *d, int64_t entry, int64_t block, int64_t x0,
                     int64_t xs, int64_t g0, int64_t gs, char *sums, char *memory)
 {
-    const gv_conv_strip *s = &d->strip;
+    const gv_conv_strip *s = d->strip;
     int64_t from[3], n[3], lanes = GV_CONV_MAX_LANES;
     int64_t pitch = gv_conv_up(s->positions, lanes), rest = pitch - s->positions;
     char *xp = memory, *gp = xp + (size_t)(xs * s->size + lanes) * d->item;
@@ -363,7 +440,7 @@ static void sum_few(const direct *d, int64_t entry, int64_t block, int64_t x0,
 static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
                       int64_t xs, int64_t g0, int64_t gs, char *sums, char *memory)
 {
-    const gv_conv_strip *s = &d->strip;
+    const gv_conv_strip *s = d->strip;
     const gv_conv_kernels *kernels = d->kernels;
     int64_t from[3], n[3], xp, gp, lanes = kernels->lanes;
     sum_channels(d, &xp, &gp);
@@ -393,7 +470,7 @@ static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
 static void sum_chunk(void *ctx, int64_t task, void *memory)
 {
     const direct *d = ctx;
-    int64_t groups = d->c->groups, blocks = d->strip.blocks;
+    int64_t groups = d->c->groups, blocks = d->strip->blocks;
     int64_t nb = task % d->n_blocks, mb = task / d->n_blocks % d->m_blocks;
     int64_t group = task / (d->n_blocks * d->m_blocks) % groups;
     int64_t chunk = task / (d->n_blocks * d->m_blocks * groups);
@@ -414,7 +491,7 @@ static void add_chunks(void *ctx, int64_t channel)
 {
     const direct *d = ctx;
     int64_t o = d->c->c_out / d->c->groups, k = d->c->c_in / d->c->groups;
-    int64_t group = channel / o, taps = d->strip.taps;
+    int64_t group = channel / o, taps = d->strip->taps;
     int64_t bm = d->some_m, bn = d->some_n;
     int64_t step = d->c->groups * d->m_blocks * d->n_blocks * sums_of_block(d);
     for (int64_t i = 0; i < k; i++) {
@@ -441,7 +518,7 @@ void gv_conv_direct_weight(const gv_conv *c, const void *x, const void *g, void 
     gv_conv same = joined(c);
     c = &same;
     direct d = direct_of(c, GV_CONV_WEIGHT);
-    gv_conv_strip_plan(c, GV_CONV_WEIGHT, NULL, sum_positions, scratch, &d.strip);
+    gv_conv_strip_plan(c, GV_CONV_WEIGHT, NULL, sum_positions, scratch, d.strip);
     plan_sums(&d);
     d.x = x;
     d.g = g;
@@ -454,40 +531,31 @@ void gv_conv_direct_weight(const gv_conv *c, const void *x, const void *g, void 
 
 /* --- working memory ---------------------------------------------------------------------*/
 
-static size_t gather_room(const direct *d)
-{
-    size_t each = strip_room(d) + result_room(d);
-    int64_t tasks = d->c->batch * d->c->groups * d->strip.blocks * d->m_blocks;
-    return plan_room(d->c) + packed_room(d) + (size_t)gv_conv_workers(tasks) * each;
-}
-
 gv_status gv_conv_direct_scratch(const gv_conv *c, gv_conv_pass pass, size_t *bytes)
 {
     gv_conv same = joined(c);
-    c = &same;
-    direct d = direct_of(c, pass);
-    int64_t phases[3] = { 1, 1, 1 }, p[3], *room = gv_alloc(plan_room(c));
+    direct d = direct_of(&same, pass);
+    int64_t phases[3], p[3], *room = gv_alloc(plan_room(&same));
     if (room == NULL) return GV_ERR_MEMORY;
     *bytes = 0;
     if (pass == GV_CONV_WEIGHT) {
-        gv_conv_strip_plan(c, pass, NULL, sum_positions, room, &d.strip);
+        gv_conv_strip_plan(&same, pass, NULL, sum_positions, room, d.strip);
         plan_sums(&d);
-        int64_t tasks = d.chunks * c->groups * d.m_blocks * d.n_blocks;
-        *bytes = plan_room(c) + partial_room(&d) +
+        int64_t tasks = d.chunks * same.groups * d.m_blocks * d.n_blocks;
+        *bytes = plan_room(&same) + partial_room(&d) +
             (size_t)gv_conv_workers(tasks) * sum_room(&d);
-    } else {
-        if (pass == GV_CONV_DATA)
-            for (int a = 0; a < 3; a++)
-                phases[a] = gv_conv_least(c->stride[a], c->in[a]);
-        for (p[0] = 0; p[0] < phases[0]; p[0]++)
-            for (p[1] = 0; p[1] < phases[1]; p[1]++)
-                for (p[2] = 0; p[2] < phases[2]; p[2]++) {
-                    gv_conv_strip_plan(c, pass, p, positions, room, &d.strip);
-                    plan_channels(&d);
-                    size_t need = gather_room(&d);
-                    if (need > *bytes) *bytes = need;
-                }
+        gv_free(room);
+        return GV_OK;
     }
+    count_phases(&d, phases);
+    for (p[0] = 0; p[0] < phases[0]; p[0]++)
+        for (p[1] = 0; p[1] < phases[1]; p[1]++)
+            for (p[2] = 0; p[2] < phases[2]; p[2]++) {
+                plan_phase(&d, p, room);
+                size_t need = plan_room(&same) + packed_room(&d) +
+                    (size_t)gv_conv_workers(result_tasks(&d)) * task_room(&d);
+                if (need > *bytes) *bytes = need;
+            }
     gv_free(room);
     return GV_OK;
 }

@@ -37,7 +37,8 @@ static void plan_data(const gv_conv *c, int a, int64_t phase, gv_conv_axis *x)
 {
     int64_t s = c->stride[a];
     x->size = c->in[a];
-    x->n = (c->in[a] - phase + s - 1) / s;
+    /* on the last axis as many for every phase, which may be one more than there are */
+    x->n = (c->in[a] - (a < 2 ? phase : 0) + s - 1) / s;
     x->first = phase;
     x->step = s;
     x->source = c->out[a];
@@ -90,6 +91,7 @@ void gv_conv_strip_plan(const gv_conv *c, gv_conv_pass pass, const int64_t *phas
 {
     s->periodic = c->periodic;
     s->taps = s->blocks = s->size = s->positions = 1;
+    int64_t points = 1; /* of a block */
     for (int a = 2; a >= 0; a--) {
         gv_conv_axis *x = &s->axis[a];
         int64_t k = c->kernel[a];
@@ -105,8 +107,9 @@ void gv_conv_strip_plan(const gv_conv *c, gv_conv_pass pass, const int64_t *phas
             plan_forward(c, a, x);
         /* rows are joined only where they are whole */
         bool whole = a == 2 || s->axis[a + 1].blocks == 1;
-        plan_block(x, whole ? target / s->positions : 1);
+        plan_block(x, whole ? target / points : 1);
         plan_runs(x);
+        points *= x->block;
         s->positions *= x->length;
         s->size *= x->runs * x->length;
         s->taps *= x->taps;
