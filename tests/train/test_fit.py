@@ -210,6 +210,13 @@ def test_loss_that_is_not_finite():
     np.testing.assert_array_less(r.params["w"][0], 0.3)
     with pytest.raises(ValueError, match="training that failed"):
         _fit(loss, resume=r)
+    with pytest.raises(gv.train.TrainingError) as e:
+        _fit(loss, epochs=20, validation=0)
+    assert len(e.value.result.history) > 0
+    assert 0 < e.value.result.params["w"][0] < 0.3
+    with pytest.raises(gv.train.TrainingError) as e:
+        _fit(lambda p, batch: np.log(-1.0 - p["b"] ** 2), validation=0)
+    assert e.value.result.params["w"].tolist() == [0, 0, 0]
 
 
 def test_keywords_of_the_loss():

@@ -22,7 +22,7 @@ class Sweeps(Training):
     """L-BFGS on the mean loss over all training rows."""
 
     def __init__(self, loss, params, data, optimizer, batch_size, epochs, options):
-        super().__init__(loss, data, optimizer, batch_size, options)
+        super().__init__(loss, params, data, optimizer, batch_size, options)
         if options["state"] is not None:
             raise ValueError(
                 f"{WHO}: gv.optim.lbfgs cannot carry running statistics; use batches"

@@ -31,9 +31,12 @@ class Training:
         Epochs since the best one.
     finished : bool
         No step can lower the loss any more.
+    best_weights, safe_weights : dict or None
+        params and net of the best epoch, where there are validation rows, and what to
+        fall back on before there is a best one.
     """
 
-    def __init__(self, loss, data, optimizer, batch_size, options):
+    def __init__(self, loss, params, data, optimizer, batch_size, options):
         self.seed = seed_of(options["rng"], WHO)
         self.data = Data(data, WHO)
         self.rows, self.validation_rows = split(
@@ -53,6 +56,7 @@ class Training:
         self.seconds = 0.0  # spent on the epoch at hand
         self.best = {"epoch": None, "loss": math.nan}
         self.best_weights = None
+        self.safe_weights = {"params": params, "net": options["state"]}
         self.idle = 0
         self.finished = False
 
@@ -98,6 +102,8 @@ class Training:
         self.epoch += 1
         numbers = (self.epoch, train, valid, self.rate(), self.seconds + seconds)
         self._watch(watched, params, net)
+        if not len(self.validation_rows):
+            self.safe_weights = _copy(params, net)
         self.done, self.losses, self.seconds = 0, np.empty(0), 0.0
         self.records.append(dict(zip(COLUMNS, numbers, strict=True)))
         return self.records[-1]
@@ -110,8 +116,7 @@ class Training:
         self.idle = 0
         self.best = {"epoch": self.epoch, "loss": loss}
         if len(self.validation_rows):
-            leaves, tree = as_arrays({"params": params, "net": net}, WHO, copy=True)
-            self.best_weights = tree.unflatten(leaves)
+            self.best_weights = _copy(params, net)
 
     def check_losses(self, losses, first):
         """TrainingError where a step's loss is not finite."""
@@ -133,7 +138,11 @@ class Training:
 
     def result(self, restore_best, interrupted=False, usable=True):
         """The `Fit` of this point; usable False: the state of the steps is lost."""
-        params, net = self.weights(restore_best)
+        if usable:
+            params, net = self.weights(restore_best)
+        else:
+            last = _copy(**(self.best_weights or self.safe_weights))
+            params, net = last["params"], last["net"]
         return Fit(
             params=params,
             state=net if self.loss.stateful else None,
@@ -200,6 +209,12 @@ class Training:
         raise NotImplementedError
 
 
+def _copy(params, net):
+    """Weights that later steps do not touch."""
+    leaves, tree = as_arrays({"params": params, "net": net}, WHO, copy=True)
+    return tree.unflatten(leaves)
+
+
 def take_like(new, old, tree):
     """Copies of the leaves of a nest that must look like the old ones."""
     leaves, other = flatten(new)
@@ -221,7 +236,7 @@ class Steps(Training):
     """Training by optimiser steps on batches."""
 
     def __init__(self, loss, params, data, optimizer, batch_size, epochs, options):
-        super().__init__(loss, data, optimizer, batch_size, options)
+        super().__init__(loss, params, data, optimizer, batch_size, options)
         self.order = Order(options["order"], self.rows, self.data, self.seed, WHO)
         per_epoch = self.steps_per_epoch
         self.optimizer = optimizer.bind(per_epoch * epochs, per_epoch)
