@@ -79,9 +79,28 @@ def test_warning_names_the_space_and_stays_away_from_usual_data():
     assert quiet <= stats.binom.isf(1e-4, 400, 0.005)
 
 
+def test_wide_data_and_dicts():
+    # 20000 columns go through 1024 signed sums: 1.5 sd in each is far out
+    rng = np.random.default_rng(6)
+    x = {"map": rng.normal(size=(60, 100, 200)), "n": rng.normal(size=60)}
+    wide = Familiar(x)
+    assert wide.spaces["data"].rows.shape == (60, 1024)
+    one = lambda scale: {"map": scale * rng.normal(size=(100, 200)), "n": 0.0}  # noqa: E731
+    assert wide.test(one(1.5)).p_value == pytest.approx(1 / 61)
+    assert wide.test(one(1.0)).p_value > 1 / 61
+    again = Familiar.restore(wide.arrays(), wide.shape)
+    far = one(1.2)
+    assert again.test(far) == wide.test(far)
+    few = {"map": np.zeros((3, 100, 200)), "n": np.zeros(2)}
+    with pytest.raises(ValueError, match="rows"):
+        Familiar(few)
+    with pytest.raises(ValueError, match="one more axis"):
+        wide.test({"map": np.zeros((100, 200))})
+
+
 def test_unfamiliar_bad_input():
     x = np.random.default_rng(5).normal(size=(100, 3))
-    with pytest.raises(ValueError, match=r"\(3,\) or"):
+    with pytest.raises(ValueError, match=r"\(3,\) is needed"):
         misspecification_test(np.zeros(4), x)
     with pytest.raises(ValueError, match="20 are needed"):
         misspecification_test(x[0], x[:10])

@@ -7,7 +7,8 @@ MMD to the rest). If the observation is one more simulation its rank is uniform,
     p = (1 + number of simulations at least as far out)/(1 + m)
 
 holds its size exactly. Columns are scaled by the simulations, the bandwidth is the
-median distance among them. Several observations are compared by `mmd_test`.
+median distance among them. Several observations are compared by `mmd_test`. More than
+1024 columns are added up with random signs into 1024 sums, which keeps distances.
 """
 
 import warnings
@@ -18,6 +19,8 @@ import numpy as np
 from ._mmd import kernel, median_distance, mmd_test
 from ._pairs import whole
 from ._rows import UnfamiliarData, flat_rows, generator
+
+_WIDE = 1024  # columns compared as they are
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Familiar:
 
     Parameters
     ----------
-    x : (m, ...) array
+    x : (m, ...) array or dict of arrays
         Simulated data; rows that are not finite are left out.
     embed : callable, optional
         x (n, ...) -> features (n, k), tested besides.
@@ -64,16 +67,48 @@ class Familiar:
 
     def __init__(self, x, embed=None, most=1000, rng=0):
         who = "misspecification"
-        x, rng = np.asarray(x), generator(rng)
-        good = np.flatnonzero(np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-        if len(good) < 20:
-            raise ValueError(f"{who}: {len(good)} finite simulations; 20 are needed")
-        good = good[np.sort(rng.permutation(len(good))[: whole(most, 20, who, "most")])]
-        self.shape, self.embed = x.shape[1:], embed
-        self.spaces = {"data": _Space(flat_rows(x[good], who, "x"), rng)}
+        rng, most = generator(rng), whole(most, 20, who, "most")
+        shape, some = _shape(x), []
+        # as many as are wanted in random order, read a block at a time
+        order = rng.permutation(_length(x, who))
+        while len(order) and sum(map(_length, some)) < most:
+            missing = most - sum(map(_length, some))
+            block = _rows(x, np.sort(order[:missing]))
+            order = order[missing:]
+            good = np.isfinite(_flat(block, who)).all(axis=1)
+            some.append(_rows(block, np.flatnonzero(good)))
+        if sum(map(_length, some)) < 20:
+            raise ValueError(
+                f"{who}: {sum(map(_length, some))} finite simulations; 20 are needed"
+            )
+        kept = _joined(some)
+        self.shape, self.embed = shape, embed
+        self.spaces = {"data": _Space(_flat(kept, who), rng)}
         if embed is not None:
-            features = flat_rows(embed(x[good]), who, "embed(x)")
+            features = flat_rows(embed(kept), who, "embed(x)")
             self.spaces["embedding"] = _Space(features, rng)
+
+    def arrays(self):
+        """All that is kept, as a flat dict of arrays, for a file."""
+        return {
+            f"{name}/{key}": np.asarray(value)
+            for name, space in self.spaces.items()
+            for key, value in vars(space).items()
+            if value is not None
+        }
+
+    @classmethod
+    def restore(cls, arrays, shape, embed=None):
+        """The same again from `arrays()` and `shape`."""
+        self = object.__new__(cls)
+        self.shape, self.embed, self.spaces = shape, embed, {}
+        for path, value in arrays.items():
+            name, key = path.split("/")
+            space = self.spaces.setdefault(name, object.__new__(_Space))
+            vars(space).setdefault("sums_of", None)
+            value = np.asarray(value)
+            setattr(space, key, value if value.ndim else float(value))
+        return self
 
     def test(self, x_obs, rng=0):
         """Test of one observation (*shape), or of several (n, *shape).
@@ -82,21 +117,20 @@ class Familiar:
         -------
         Misspecification
         """
-        x = np.asarray(x_obs, np.float64)
-        if x.shape == self.shape:
-            x = x[None]
-        if x.shape[1:] != self.shape:
+        who = "misspecification"
+        x = _map(x_obs, np.asarray)
+        if _shape(x, 0) == self.shape:
+            x = _map(x, lambda a: a[None])
+        if _shape(x) != self.shape:
             raise ValueError(
-                f"misspecification: x_obs has shape {np.shape(x_obs)}; {self.shape} or "
-                f"(n, {', '.join(map(str, self.shape))}) is needed"
+                f"{who}: x_obs has shape {_shape(x_obs, 0)}; {self.shape} is needed, "
+                "or one more axis in front for several"
             )
         views = {"data": x}
         if self.embed is not None:
             views["embedding"] = self.embed(x)
         p = {
-            name: self.spaces[name].p_value(
-                flat_rows(view, "misspecification", "x_obs"), rng
-            )
+            name: self.spaces[name].p_value(_flat(view, who, finite=True), rng)
             for name, view in views.items()
         }
         size = len(self.spaces["data"].rows)
@@ -118,6 +152,43 @@ class Familiar:
         return result
 
 
+def _map(x, f):
+    return {k: f(v) for k, v in x.items()} if hasattr(x, "items") else f(x)
+
+
+def _leaves(x):
+    return list(x.values()) if hasattr(x, "items") else [x]
+
+
+def _shape(x, skip=1):
+    """Shape of one set of data; of a dict, of each part."""
+    return _map(x, lambda a: np.shape(a)[skip:])
+
+
+def _length(x, who="misspecification"):
+    lengths = {len(a) for a in _leaves(x)}
+    if len(lengths) != 1:
+        raise ValueError(f"{who}: parts of x have {sorted(lengths)} rows")
+    return lengths.pop()
+
+
+def _rows(x, index):
+    return _map(x, lambda a: np.asarray(a[index]))
+
+
+def _joined(parts):
+    if hasattr(parts[0], "items"):
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    return np.concatenate(parts)
+
+
+def _flat(x, who, finite=False):
+    """All columns of all parts (n, D)."""
+    parts = [np.reshape(a, (len(a), -1)).astype(np.float64) for a in _leaves(x)]
+    flat = np.concatenate(parts, axis=1)
+    return flat_rows(flat, who, "x_obs") if finite else flat
+
+
 class _Space:
     """Scaled rows, bandwidth, and the sum of kernels of each to all others."""
 
@@ -125,12 +196,24 @@ class _Space:
         self.mean = rows.mean(axis=0)
         sd = rows.std(axis=0)
         self.sd = np.where(sd > 0, sd, 1.0)
-        self.rows = (rows - self.mean) / self.sd
+        self.sums_of = None
+        if rows.shape[1] > _WIDE:
+            self.sums_of = rng.integers(0, _WIDE, rows.shape[1])
+            self.signs = rng.choice([-1.0, 1.0], rows.shape[1])
+        self.rows = self._scaled(rows)
         self.bandwidth = median_distance(self.rows, self.rows, rng) or 1.0
         self.sums = kernel(self.rows, self.rows, self.bandwidth).sum(axis=1) - 1.0
 
+    def _scaled(self, x):
+        if self.sums_of is None:
+            return (x - self.mean) / self.sd
+        weights = self.signs / self.sd
+        return np.stack(
+            [np.bincount(self.sums_of, (r - self.mean) * weights, _WIDE) for r in x]
+        )
+
     def p_value(self, x, rng):
-        x = (x - self.mean) / self.sd
+        x = self._scaled(x)
         if len(x) > 1:
             return mmd_test(x, self.rows, rng, bandwidth=self.bandwidth).p_value
         to_all = kernel(x, self.rows, self.bandwidth)[0]
@@ -143,9 +226,9 @@ def misspecification_test(x_obs, x_simulated, rng=0, *, embed=None, most=1000):
 
     Parameters
     ----------
-    x_obs : (...) or (n, ...) array
+    x_obs : (...) or (n, ...) array, or dict of such
         One observation, or several from one unknown parameter-free law.
-    x_simulated : (m, ...) array
+    x_simulated : (m, ...) array or dict of arrays
         Simulations from the prior (predictive) the estimator was trained on.
     rng : seed, SeedSequence or Generator
     embed : callable, optional
