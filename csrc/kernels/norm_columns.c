@@ -94,12 +94,12 @@ static void shift_task(void *ctx, int64_t task)
     const run *r = ctx;
     block b = block_of(r, task); /* of the first chunk */
     int64_t rows = least(b.rows, head_rows);
-    double zero[tile] = { 0 };
+    double zero[tile] = { 0 }, each = 1 / (double)rows;
     clear(r, &b);
     double *sum = sums_of(r, &b, 0);
     r->w->table->col_moments(r->w->x + b.byte, rows, r->q.m, b.cols, zero, sum,
                              sums_of(r, &b, 1));
-    for (int64_t j = 0; j < b.cols; j++) r->shift[b.j + j] = sum[j] / (double)rows;
+    for (int64_t j = 0; j < b.cols; j++) r->shift[b.j + j] = sum[j] * each;
 }
 
 static void moments_task(void *ctx, int64_t task)
@@ -116,19 +116,19 @@ static void moments_task(void *ctx, int64_t task)
 static void store_moments(const run *r)
 {
     const gv_norm *p = r->w->p;
-    double n = (double)p->b;
+    double each = 1 / (double)p->b, places = 1 / (double)p->s;
     for (int64_t c = 0; c < p->c; c++) {
         const double *shift = r->shift + c * p->s, *sum = r->sums + c * p->s;
         const double *square = sum + r->q.m;
         double mean = 0, about = 0;
-        for (int64_t j = 0; j < p->s; j++) mean += shift[j] + sum[j] / n;
-        mean /= (double)p->s;
+        for (int64_t j = 0; j < p->s; j++) mean += shift[j] + sum[j] * each;
+        mean *= places;
         for (int64_t j = 0; j < p->s; j++) {
-            double d = sum[j] / n, off = shift[j] + d - mean;
-            about += square[j] / n - d * d + off * off;
+            double d = sum[j] * each, off = shift[j] + d - mean;
+            about += square[j] * each - d * d + off * off;
         }
         gv_norm_set(r->w->mean, c, r->w->item, mean);
-        gv_norm_set(r->w->var, c, r->w->item, about < 0 ? 0 : about / (double)p->s);
+        gv_norm_set(r->w->var, c, r->w->item, about < 0 ? 0 : about * places);
     }
 }
 
@@ -138,17 +138,17 @@ static void spread(const run *r, const double *sum, const double *square)
 {
     const gv_norm_job *w = r->w;
     const gv_norm *p = w->p;
-    double n = (double)(p->b * p->s);
+    double each = 1 / (double)(p->b * p->s);
     for (int64_t c = 0; c < p->c; c++) {
         double var = gv_norm_get(w->var, c, w->item) + p->eps;
         double scale = gv_norm_get(w->weight, c, w->item) / sqrt(var);
         double value[numbers] = { gv_norm_get(w->mean, c, w->item), scale,
                                   gv_norm_get(w->bias, c, w->item), 0, 0 };
         if (sum != NULL) {
-            value[3] = scale * square[c] / n / var;
-            value[4] = scale * sum[c] / n;
+            value[3] = scale * square[c] * each / var;
+            value[4] = scale * sum[c] * each;
         }
-        for (int k = 0; k < numbers; k++)
+        for (int k = 0; k < (sum != NULL ? numbers : 3); k++)
             for (int64_t j = 0; j < p->s; j++)
                 gv_norm_set(r->k[k], c * p->s + j, w->item, value[k]);
     }
