@@ -1,5 +1,6 @@
 """Banks under kills and under several writers (traps 1 and 2 of simulation banks)."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -179,18 +180,24 @@ def test_a_child_keeps_no_lock_of_its_parent(tmp_path):
     bank = Bank(tmp_path / "bank.h5", case.PRIOR, case.simulate)
     bank.simulate(100)
     stay, go = os.pipe()
-    with _bank_writer.Writer(bank._file):
-        child = os.fork()
-        if child == 0:
-            os.close(go)
-            os.read(stay, 1)
-            os._exit(len(bank.rows()) - 100)
+    parent = os.fork()
+    if parent == 0:
+        os.close(go)
+        with _bank_writer.Writer(bank._file):
+            if os.fork() == 0:
+                os.read(stay, 1)  # until the test ends
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
     os.close(stay)
-    bank._file.close()  # as the death of the parent would
-    with h5py.File(bank.path, "r+") as file:
-        assert len(file["x"]) == 100
+    os.waitpid(parent, 0)
+    for wait in range(1000):  # until the worker has come to its first line
+        with contextlib.suppress(BlockingIOError), h5py.File(bank.path, "r+") as file:
+            assert len(file["x"]) == 100
+            break
+        time.sleep(0.01)
+    else:
+        raise AssertionError(f"the file is locked after {wait / 100} s")
     os.close(go)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_worker_that_dies(tmp_path):
