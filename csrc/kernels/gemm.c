@@ -201,7 +201,7 @@ static void entry(const gemm_run *r, int64_t e, char *packed, const gv_gemm *ahe
     bool in_place = g->b_col == 1;
     if (!in_place) r->kernels->pack_b(g->k, g->n, b, g->b_row, g->b_col, packed);
     r->kernels->direct(g->m, g->n, g->k, a, g->a_row, g->a_col, in_place ? b : packed,
-                       in_place ? g->b_row : r->kernels->nr, in_place ? 1 : g->k,
+                       in_place ? g->b_row : r->kernels->nr, in_place ? 1 : g->k, false,
                        bias_of(r, e), g->relu, ahead, c, g->c_row);
 }
 
@@ -247,7 +247,7 @@ static void direct_task(void *ctx, int64_t task)
     r->kernels->direct(
         min2(r->per, g->m - i), g->n, g->k, at(r, r->a, e * g->a_step + i * g->a_row),
         g->a_row, g->a_col, r->scratch + (size_t)e * packed_b(g, g->k, g->n),
-        r->kernels->nr, g->k, bias_of(r, e), g->relu, NULL,
+        r->kernels->nr, g->k, false, bias_of(r, e), g->relu, NULL,
         r->c + (size_t)(e * g->c_step + i * g->c_row) * r->item, g->c_row);
 }
 
@@ -352,6 +352,13 @@ static size_t tall_partials(const gv_gemm *g)
     return ((size_t)(g->batch * tall_chunks(g)) * c + 63) / 64 * 64;
 }
 
+/* Both operands lie along k: the smaller one is packed, the other read as it lies, and
+ * the partial results are those of the transpose. */
+static bool tall_turned(const gv_gemm *g)
+{
+    return g->n >= 2 * g->m && g->a_col == 1 && g->b_row == 1;
+}
+
 /* One chunk of k of entry r->entry, serial, into its partial result. */
 static void tall_task(void *ctx, int64_t q)
 {
@@ -364,11 +371,41 @@ static void tall_task(void *ctx, int64_t q)
         r->scratch + (size_t)((r->entry * tall_chunks(g) + q) * g->m * g->n) * r->item;
     for (bool add = false; p < end; p += block_k, add = true) {
         int64_t kc = min2(block_k, end - p);
-        r->kernels->pack_a(g->m, kc, at(r, r->a, r->entry * g->a_step + p * g->a_col),
-                           g->a_row, g->a_col, pa);
-        r->kernels->pack_b(kc, g->n, at(r, r->b, r->entry * g->b_step + p * g->b_row),
-                           g->b_row, g->b_col, pb);
-        r->kernels->packed(g->m, g->n, kc, pa, pb, add, NULL, false, c, g->n);
+        const char *a = at(r, r->a, r->entry * g->a_step + p * g->a_col);
+        const char *b = at(r, r->b, r->entry * g->b_step + p * g->b_row);
+        if (tall_turned(g)) {
+            r->kernels->pack_b(kc, g->m, a, g->a_col, g->a_row, pb);
+            r->kernels->direct(g->n, g->m, kc, b, g->b_col, g->b_row, pb,
+                               r->kernels->nr, kc, add, NULL, false, NULL, c, g->m);
+        } else {
+            r->kernels->pack_a(g->m, kc, a, g->a_row, g->a_col, pa);
+            r->kernels->pack_b(kc, g->n, b, g->b_row, g->b_col, pb);
+            r->kernels->packed(g->m, g->n, kc, pa, pb, add, NULL, false, c, g->n);
+        }
+    }
+}
+
+#define SUM_TURNED(T)                                                 \
+    for (int64_t i = 0; i < m; i++)                                   \
+        for (int64_t j = 0; j < n; j++) {                             \
+            const T *s = (const T *)part + j * m + i;                 \
+            T sum = s[0];                                             \
+            for (int64_t q = 1; q < chunks; q++) sum += s[q * m * n]; \
+            ((T *)c)[i * r->g.c_row + j] = sum;                       \
+        }
+
+/* c = the transpose of the sum over chunks of partial results */
+static void sum_turned(const gemm_run *r)
+{
+    int64_t m = r->g.m, n = r->g.n, chunks = tall_chunks(&r->g);
+    for (int64_t e = 0; e < r->g.batch; e++) {
+        const char *part = at(r, r->scratch, e * chunks * m * n);
+        char *c = r->c + (size_t)(e * r->g.c_step) * r->item;
+        if (r->g.dtype == GV_F32) {
+            SUM_TURNED(float)
+        } else {
+            SUM_TURNED(double)
+        }
     }
 }
 
@@ -376,7 +413,10 @@ static void run_tall(gemm_run *r)
 {
     for (r->entry = 0; r->entry < r->g.batch; r->entry++)
         gv_parallel_for(tall_chunks(&r->g), tall_task, r);
-    sum_chunks(r, r->g.m, r->g.n, tall_chunks(&r->g));
+    if (tall_turned(&r->g))
+        sum_turned(r);
+    else
+        sum_chunks(r, r->g.m, r->g.n, tall_chunks(&r->g));
     finish(r);
 }
 

@@ -18,7 +18,7 @@ typedef struct gv_gemm_kernels {
                    bool add, const void *bias, bool relu, void *c, int64_t ldc);
     /* a as it lies; panel of columns from j on: b + j step, its rows ldb apart */
     void (*direct)(int64_t m, int64_t n, int64_t k, const void *a, int64_t rs,
-                   int64_t cs, const void *b, int64_t ldb, int64_t step,
+                   int64_t cs, const void *b, int64_t ldb, int64_t step, bool add,
                    const void *bias, bool relu, const gv_gemm *ahead, void *c,
                    int64_t ldc);
     /* y(m) (+)= a(m, k) x(k); one of the strides is 1 */
