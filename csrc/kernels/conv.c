@@ -71,12 +71,15 @@ bool gv_conv_has_winograd(const gv_conv *c)
 
 bool gv_conv_uses_winograd(const gv_conv *c, gv_conv_pass pass)
 {
-    (void)pass;
     if (c->method == GV_CONV_DIRECT || !gv_conv_has_winograd(c)) return false;
     if (c->method == GV_CONV_WINOGRAD) return true;
-    /* few channels do not fill the products; few points do not fill the tiles */
+    /* few channels do not fill the products, few points the tiles: where the two ways
+     * take the same time */
     int64_t k = c->c_in / c->groups, m = c->c_out / c->groups;
-    return k >= 8 && m >= 8 && c->batch * gv_conv_points(c->out) >= 64;
+    int64_t result = pass == GV_CONV_DATA ? k : m,
+            least = pass == GV_CONV_WEIGHT ? 64 : 128;
+    return result >= 8 && k >= 4 && k * m >= least &&
+        c->batch * gv_conv_points(c->out) >= 64;
 }
 
 gv_status gv_conv_scratch(const gv_conv *c, gv_conv_pass pass, size_t *bytes)
