@@ -12,13 +12,9 @@ import gradiverse as gv
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
-    "README.md",
-    "docs/engine.md",
-    "docs/gp.md",
-    "docs/mortality.md",
-    "docs/nn.md",
-    "docs/simulators.md",
-    "docs/training.md",
+    str(path.relative_to(ROOT))
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    if "```python" in path.read_text()
 ]
 
 
