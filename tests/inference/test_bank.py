@@ -220,6 +220,8 @@ def test_views_slice_like_arrays(path):
             assert np.shape(got) == np.shape(image[key])
         assert np.array_equal(np.asarray(view), image)
         assert np.array_equal(bank.rows(), done)
+        assert np.array_equal(view + 1, image + 1)
+        assert np.array_equal(bank.status == Bank.VALID, np.ones(len(done), bool))
         copy = view[:]
         copy[:] = 0
         assert np.array_equal(view[:], image)

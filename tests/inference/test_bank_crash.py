@@ -41,7 +41,6 @@ def wait_for(path, rows, process):
     raise AssertionError("the writer does not write")
 
 
-@pytest.mark.smoke
 def test_kill_and_resume(tmp_path):
     """kill -9 at random moments: at most the batch at hand is lost, the file opens.
 
@@ -69,7 +68,6 @@ def test_kill_and_resume(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["bank.h5"]
 
 
-@pytest.mark.smoke
 def test_two_writers_one_killed(tmp_path):
     """Two processes give exactly N rows, once each; a third one dies midway."""
     path, n, size = tmp_path / "bank.h5", 1500, 50
@@ -190,13 +188,13 @@ def test_a_child_keeps_no_lock_of_its_parent(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(stay)
     os.waitpid(parent, 0)
-    for wait in range(1000):  # until the worker has come to its first line
+    for _ in range(1000):  # until the worker has come to its first line
         with contextlib.suppress(BlockingIOError), h5py.File(bank.path, "r+") as file:
             assert len(file["x"]) == 100
             break
         time.sleep(0.01)
     else:
-        raise AssertionError(f"the file is locked after {wait / 100} s")
+        raise AssertionError("the file is still locked")
     os.close(go)
 
 

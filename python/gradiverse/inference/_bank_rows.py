@@ -3,8 +3,8 @@
 import numpy as np
 
 
-class Rows:
-    """A column of a bank: finished rows in order; slices are copies.
+class Rows(np.lib.mixins.NDArrayOperatorsMixin):
+    """A column of a bank: finished rows in order; slices and results are copies.
 
     Attributes
     ----------
@@ -57,6 +57,12 @@ class Rows:
         if copy is False:
             raise ValueError("rows of a bank are copied; Bank.arrays() has views")
         return np.asarray(self[:], dtype=dtype)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if any(isinstance(out, Rows) for out in options.get("out", ())):
+            return NotImplemented
+        inputs = [i[:] if isinstance(i, Rows) else i for i in inputs]
+        return getattr(ufunc, method)(*inputs, **options)
 
     def __iter__(self):
         for i in range(len(self)):

@@ -37,8 +37,8 @@ class Bank:
         What the simulator gave; NaN where a failed row has nothing (the extreme value
         of an integer type).
     status : (rows,) int8
-        2 valid, 3 failed. (Rows of the file may also be 0 free or 1 reserved by a
-        writer at work; `count` tells how many.)
+        ``Bank.VALID`` (2) or ``Bank.FAILED`` (3). Rows of the file may also be 0 free
+        or 1 reserved by a writer at work; `count` tells how many.
     prior : Prior
     path : str
 
@@ -64,6 +64,8 @@ class Bank:
     (2000, (3, 2), (5, 2))
     >>> bank.close(); folder.cleanup()
     """
+
+    FREE, RESERVED, VALID, FAILED = range(4)
 
     def __init__(self, path, prior=None, simulator=None, units=None):
         self._file = None
