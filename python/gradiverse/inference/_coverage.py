@@ -53,7 +53,7 @@ def coverage(
     *,
     n_draws=1000,
     rng=0,
-    region="density",
+    region=None,
     draws="posterior",
     band=0.95,
 ):
@@ -75,9 +75,10 @@ def coverage(
     n_draws : int
         Posterior draws for each observation; they are forgotten afterwards.
     rng : seed, SeedSequence or Generator
-    region : "density" or "ratio"
-        Regions of highest posterior density, or of highest likelihood ratio. A
-        posterior without ``log_prob`` and without ``prior`` offers the second only.
+    region : None, "density" or "ratio"
+        Regions of highest posterior density, or of highest likelihood ratio. None: the
+        first, but the second for a posterior that has neither ``log_prob`` nor (itself
+        or its estimator) ``prior``; the table says which.
     draws : "posterior" or "prior"
         "prior": stratified draws of ``est.prior``, weighted by the exponential of
         ``est.log_ratio(theta, x)``; cheap where the posterior is not much narrower.
@@ -145,9 +146,7 @@ def coverage_table(c, kinds, levels, band=0.95):
     return pd.concat(parts, ignore_index=True)
 
 
-def credibility(
-    est, theta, x, n_draws=1000, rng=0, region="density", draws="posterior"
-):
+def credibility(est, theta, x, n_draws=1000, rng=0, region=None, draws="posterior"):
     """Credibility of the region that just leaves out each truth.
 
     Returns
@@ -156,8 +155,8 @@ def credibility(
         Credibilities, and the kind of region of each curve.
     """
     who = "gv.inference.coverage"
-    if region not in ("density", "ratio"):
-        raise ValueError(f"{who}: region={region!r}; choose 'density' or 'ratio'")
+    if region not in (None, "density", "ratio"):
+        raise ValueError(f"{who}: region={region!r}; choose None, 'density' or 'ratio'")
     if draws not in ("posterior", "prior"):
         raise ValueError(f"{who}: draws={draws!r}; choose 'posterior' or 'prior'")
     n_draws = whole(n_draws, 2, who, "n_draws")
@@ -179,7 +178,7 @@ def _from_posterior(est, truth, data, n, rng, region, who):
 def of_draws(est, posterior, draws, truth, rng, region, who):
     """Credibilities of one truth among posterior draws, and the kinds of regions."""
     d = len(truth)
-    density = _density(posterior, region, who)
+    density, region = _density(est, posterior, region, who)
     # the truth first: one call, and no row counts less than another
     t = density(np.concatenate([truth[None], draws]))
     names = names_of(posterior, d)
@@ -199,10 +198,18 @@ def of_draws(est, posterior, draws, truth, rng, region, who):
     return values, kinds
 
 
-def _density(posterior, region, who):
-    """Function theta -> (n, curves) whose order makes the regions."""
+def _density(est, posterior, region, who):
+    """Function theta -> (n, curves) whose order makes the regions, and their kind."""
     ratio, log_prob = (getattr(posterior, k, None) for k in ("log_ratio", "log_prob"))
-    prior = getattr(posterior, "prior", None)
+    prior = getattr(posterior, "prior", None) or getattr(est, "prior", None)
+    if ratio is None and log_prob is None:
+        raise TypeError(f"{who}: the posterior has neither log_prob nor log_ratio")
+    if region is None:
+        region = "ratio" if log_prob is None and prior is None else "density"
+    return _ordering(posterior, ratio, log_prob, prior, region, who), region
+
+
+def _ordering(posterior, ratio, log_prob, prior, region, who):
     if region == "ratio":
         if ratio is None:
             raise TypeError(f"{who}: region='ratio' needs posterior.log_ratio")
@@ -221,12 +228,10 @@ def _density(posterior, region, who):
             return h + _log_prior(prior, _subsets(posterior, h.shape[1]), theta, h, who)
 
         return both
-    if ratio is not None:
-        raise TypeError(
-            f"{who}: this posterior has log_ratio but neither log_prob nor prior, so "
-            "regions of highest density are unknown; give region='ratio'"
-        )
-    raise TypeError(f"{who}: the posterior has neither log_prob nor log_ratio")
+    raise TypeError(
+        f"{who}: this posterior has log_ratio but neither log_prob nor prior, so "
+        "regions of highest density are unknown; give region='ratio'"
+    )
 
 
 def _log_prior(prior, subsets, theta, h, who):
@@ -292,7 +297,7 @@ def _from_prior(est, truth, data, n, rng, region, who):
     theta = np.concatenate([truth[None], theta])
     h = _columns(est.log_ratio(theta, data), n + 1, who)
     subsets = _subsets(est, h.shape[1])
-    t = h
+    t, region = h, region or "density"
     if region == "density":
         t = h + _log_prior(est.prior, subsets, theta, h, who)
     names = names_of(est, d)

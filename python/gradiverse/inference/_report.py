@@ -62,7 +62,7 @@ def report(
     output=None,
     n_draws=999,
     level=0.01,
-    region="density",
+    region=None,
     embed=None,
     rng=0,
     heading="Checks of a posterior",
@@ -95,7 +95,8 @@ def report(
         Posterior draws for each pair.
     level : float
         A check with a p-value below is marked.
-    region : "density" or "ratio"
+    region : None, "density" or "ratio"
+        As for `coverage`.
     embed : callable, optional
         Features of data for the comparison of x_obs with x.
     rng : seed, SeedSequence or Generator

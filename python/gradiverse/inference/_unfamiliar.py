@@ -111,7 +111,7 @@ class Familiar:
         return self
 
     def test(self, x_obs, rng=0):
-        """Test of one observation (*shape), or of several (n, *shape).
+        """Test of one observation, or of several (one more axis in front).
 
         Returns
         -------
