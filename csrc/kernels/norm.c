@@ -273,7 +273,7 @@ void gv_norm_planes_bwd(const gv_norm_job *w)
 
 /* --- all paths -------------------------------------------------------------------*/
 
-typedef void (*walk)(const gv_norm_job *w);
+typedef void (*walker)(const gv_norm_job *w);
 
 static size_t lane_scratch(const gv_norm *p)
 {
@@ -296,7 +296,7 @@ size_t gv_norm_scratch(const gv_norm *p)
 
 typedef struct lanes {
     gv_norm_job w;
-    walk walk;
+    walker walk;
     size_t scratch;
 } lanes;
 
@@ -323,7 +323,7 @@ static void lane_task(void *ctx, int64_t lane)
     l->walk(&w);
 }
 
-static void run_lanes(const gv_norm_job *w, walk walk)
+static void run_lanes(const gv_norm_job *w, walker walk)
 {
     lanes l = { *w, walk, lane_scratch(w->p) };
     if (side_by_side(w->p)) {

@@ -78,7 +78,7 @@ static inline void gv_norm_set(void *a, int64_t i, size_t item, double v)
 }
 
 /* Below this many places, values are walked by columns or with a weight each. */
-enum { GV_NORM_PLACES = 16 };
+enum { GV_NORM_PLACES = 64 };
 
 /* Statistics over the entries: by planes and by columns. */
 size_t gv_norm_planes_scratch(const gv_norm *p);

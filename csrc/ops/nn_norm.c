@@ -238,7 +238,7 @@ NORM(batch_norm, over_batch,
      "zero where that is not positive if relu is 1; var: mean square.",
      "",
      "r[5,3,1] r[3] r[3] | eps=1e-5 relu=0; r[4,3,7] r[3] r[3] | eps=0.1 relu=1; "
-     "r[3,2,37] r[2] r[2] | eps=1e-3 relu=1; r[2,3,5,18] r[2,5] r[2,5] | eps=0.1 "
+     "r[3,2,67] r[2] r[2] | eps=1e-3 relu=1; r[2,3,5,64] r[2,5] r[2,5] | eps=0.1 "
      "relu=0; r[70,19,1] r[19] r[19] | eps=1e-3 relu=1; r[1,1,1] r[1] r[1] | eps=0.5 "
      "relu=0");
 
@@ -249,8 +249,8 @@ NORM(group_norm, over_group,
      ", groups:int",
      "r[5,6,1] r[6] r[6] | eps=1e-5 relu=0 groups=1; "
      "r[3,6,5] r[6] r[6] | eps=0.1 relu=1 groups=3; "
-     "r[2,6,19] r[6] r[6] | eps=1e-3 relu=1 groups=2; "
-     "r[2,3,4,17] r[2,4] r[2,4] | eps=0.1 relu=0 groups=4; "
+     "r[2,6,71] r[6] r[6] | eps=1e-3 relu=1 groups=2; "
+     "r[2,3,4,65] r[2,4] r[2,4] | eps=0.1 relu=0 groups=4; "
      "r[11,37,1] r[37] r[37] | eps=1e-3 relu=1 groups=1; "
      "r[1,1,2] r[1] r[1] | eps=0.5 relu=0 groups=1");
 
@@ -363,8 +363,8 @@ NORM_BWD(batch_norm_bwd, over_batch,
          "Cotangents of batch_norm, with the statistics taken to follow x.", "",
          "r[5,3,1] r[3] p[3] r[3] r[3]! r[5,3,1] | eps=1e-5 relu=0; "
          "r[4,3,7] r[3] p[3] r[3] r[3]! r[4,3,7] | eps=0.1 relu=1; "
-         "r[3,2,37] r[2] p[2] r[2] r[2]! r[3,2,37] | eps=1e-3 relu=1; "
-         "r[2,3,5,18] r[2,5] p[2,5] r[2,5] r[2,5]! r[2,3,5,18] | eps=0.1 relu=0; "
+         "r[3,2,67] r[2] p[2] r[2] r[2]! r[3,2,67] | eps=1e-3 relu=1; "
+         "r[2,3,5,64] r[2,5] p[2,5] r[2,5] r[2,5]! r[2,3,5,64] | eps=0.1 relu=0; "
          "r[70,19,1] r[19] p[19] r[19] r[19]! r[70,19,1] | eps=1e-3 relu=1");
 
 NORM_BWD(group_norm_bwd, over_group,
@@ -374,7 +374,7 @@ NORM_BWD(group_norm_bwd, over_group,
          ", groups:int",
          "r[5,6,1] r[5,1] p[5,1] r[6] r[6]! r[5,6,1] | eps=1e-5 relu=0 groups=1; "
          "r[3,6,5] r[3,3] p[3,3] r[6] r[6]! r[3,6,5] | eps=0.1 relu=1 groups=3; "
-         "r[2,6,19] r[2,2] p[2,2] r[6] r[6]! r[2,6,19] | eps=1e-3 relu=1 groups=2; "
-         "r[2,3,4,17] r[2,3,4] p[2,3,4] r[2,4] r[2,4]! r[2,3,4,17] | eps=0.1 relu=0 "
+         "r[2,6,71] r[2,2] p[2,2] r[6] r[6]! r[2,6,71] | eps=1e-3 relu=1 groups=2; "
+         "r[2,3,4,65] r[2,3,4] p[2,3,4] r[2,4] r[2,4]! r[2,3,4,65] | eps=0.1 relu=0 "
          "groups=4; r[11,37,1] r[11,1] p[11,1] r[37] r[37]! r[11,37,1] | eps=1e-3 "
          "relu=1 groups=1");

@@ -64,7 +64,7 @@ LINES = [
         ("batch_norm", "r{1,3}[9,70,47,1] r[9,47] r[9,47] | eps=1e-5 relu=1"),
         ("group_norm", "r{1,3}[901,331,1] r[331] r[331] | eps=1e-5 relu=1 groups=1"),
         ("group_norm", "r{1,3}[7,12,4001] r[12] r[12] | eps=1e-5 relu=1 groups=4"),
-        ("group_norm", "r{1,3}[301,12,61] r[12] r[12] | eps=1e-5 relu=0 groups=12"),
+        ("group_norm", "r{1,3}[301,12,64] r[12] r[12] | eps=1e-5 relu=0 groups=12"),
         ("attention", "r[3,301,36] r[3,301]! | heads=2"),
         ("resample", "r[7,90,300] | n=90 size=251 corners=0 adjoint=0"),
     )
