@@ -295,6 +295,14 @@ def test_rows_behind_a_gap_count(path):
     assert bank.count == {"free": 0, "reserved": 0, "valid": 400, "failed": 0}
 
 
+def test_bytes_of_another_order(path):
+    """Training reads rows where they are, so they are stored as this machine's."""
+    bank = Bank(path, case.PRIOR, lambda theta, rng: theta.astype(">f4"))
+    bank.simulate(10)
+    assert bank.x.dtype == np.dtype("f4") and bank.arrays()["x"].dtype.isnative
+    assert np.array_equal(bank.x[:], bank.theta[:].astype("f4"))
+
+
 def test_the_simulator_cannot_change_theta(path):
     def spoils(theta, rng):
         x = theta.copy()
@@ -320,10 +328,19 @@ def test_the_simulator_cannot_change_theta(path):
     ],
 )
 def test_results_that_do_not_fit(path, result, message):
-    bank = Bank(path, case.PRIOR, lambda theta, rng: result(theta))
-    with pytest.raises((ValueError, TypeError, RuntimeError), match=message):
-        bank.simulate(23, batch_size=10)
-    assert bank.count["reserved"] == 0
+    calls = []
+
+    def simulator(theta, rng):
+        calls.append(len(theta))
+        return result(theta)
+
+    for pool in (None, concurrent.futures.ThreadPoolExecutor(1)):
+        bank = Bank(path, case.PRIOR, simulator)
+        calls.clear()
+        with pytest.raises((ValueError, TypeError), match=message):
+            bank.simulate(23, batch_size=10, executor=pool)
+        assert bank.count["reserved"] == 0 and set(calls) <= {10, 3}
+        os.remove(path)
 
 
 def test_other_files_and_other_priors(path, tmp_path):

@@ -47,12 +47,13 @@ def run_batch(prior, simulator, seed, first, n):
     """
     theta = prior.sample(n, generator(seed, first, 0))
     try:
-        arrays, messages = _simulate(simulator, theta, generator(seed, first, 1))
-        raised = 0
+        out, messages = _simulate(simulator, theta, generator(seed, first, 1))
     except Exception as error:
         if n == 1:
             return Result(theta, None, {0: _text(error)}, 1)
         arrays, messages, raised = _one_by_one(simulator, theta, seed, first)
+    else:
+        arrays, raised = arrays_of(out, n), 0
     if arrays is not None:
         for row in np.flatnonzero(~finite(arrays, n)):
             messages.setdefault(int(row), "not finite")
@@ -63,13 +64,13 @@ def _one_by_one(simulator, theta, seed, first):
     rows, messages, raised = {}, {}, 0
     for i in range(len(theta)):
         try:
-            one, failed = _simulate(
+            out, failed = _simulate(
                 simulator, theta[i : i + 1], generator(seed, first, 2, i)
             )
         except Exception as error:
             messages[i], raised = _text(error), raised + 1
             continue
-        rows[i] = one
+        rows[i] = arrays_of(out, 1)
         if failed:
             messages[i] = failed[0]
     if not rows:
@@ -105,13 +106,11 @@ def _text(error):
 
 
 def _simulate(simulator, theta, rng):
-    """Call the simulator on a copy of theta; arrays by path and messages by row."""
+    """Call the simulator on a copy of theta: its result, and messages by row."""
     run = getattr(simulator, "run", None)
     if callable(run) and hasattr(simulator, "targets"):
-        out, messages = run(theta.copy(), rng)
-    else:
-        out, messages = simulator(theta.copy(), rng), {}
-    return arrays_of(out, len(theta)), dict(messages)
+        return run(theta.copy(), rng)
+    return simulator(theta.copy(), rng), {}
 
 
 def arrays_of(out, n):
@@ -138,7 +137,8 @@ def arrays_of(out, n):
                 f"{what} has shape {value.shape} for {n} rows of theta; its first axis "
                 "must be that of theta"
             )
-        arrays[f"x/{key}" if named else "x"] = value
+        native = value.dtype.newbyteorder("=")
+        arrays[f"x/{key}" if named else "x"] = value.astype(native, copy=False)
     return arrays
 
 
