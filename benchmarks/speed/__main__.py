@@ -27,6 +27,8 @@ CASES = {
     "lensing": (2,),
     "nn": (1, 2),
     "nn_conv": (1, 2),
+    "nn_norm": (1, 2),
+    "train": (1, 2),
     "bank": (1,),
     "sbi": (1,),
 }
