@@ -1,4 +1,4 @@
-"""Norms, pooling and attention against torch, forward and backward.
+"""Norms, pooling, attention and a U-Net against torch, forward and backward.
 
 .venv-rivals/bin/python -m benchmarks.speed.nn_norm THREADS [case ...]
 
@@ -44,6 +44,44 @@ class _Attend(T.Module):
         return self.inner(x, x, x, need_weights=False)[0]
 
 
+class _Block(T.Module):
+    """Twice convolution, norm and rectifier."""
+
+    def __init__(self, a, b):
+        super().__init__()
+        self.conv1 = T.Conv2d(a, b, 3, padding=1, bias=False)
+        self.conv2 = T.Conv2d(b, b, 3, padding=1, bias=False)
+        self.norm1, self.norm2 = T.BatchNorm2d(b), T.BatchNorm2d(b)
+
+    def forward(self, x):
+        x = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(x)))
+
+
+class _UNet(T.Module):
+    """The network of gv.nn.UNet with the same names."""
+
+    def __init__(self, c_in, c_out, width, depth):
+        super().__init__()
+        c = [width * 2**i for i in range(depth + 1)]
+        self.down = T.ModuleList(map(_Block, [c_in, *c[:-1]], c))
+        self.up = T.ModuleList(
+            T.ConvTranspose2d(c[i + 1], c[i], 2, 2) for i in range(depth)
+        )
+        self.join = T.ModuleList(_Block(2 * n, n) for n in c[:-1])
+        self.head = T.Conv2d(c[0], c_out, 1)
+
+    def forward(self, x):
+        kept = []
+        for block in self.down[:-1]:
+            kept.append(block(x))
+            x = T.functional.max_pool2d(kept[-1], 2)
+        x = self.down[-1](x)
+        for i in reversed(range(len(kept))):
+            x = self.join[i](torch.cat((kept[i], self.up[i](x)), 1))
+        return self.head(x)
+
+
 #: ours, torch's, shape of x, bar (ms at 1 and 2 threads)
 CASES = {
     "batch_norm_relu": (
@@ -60,6 +98,7 @@ CASES = {
     "max_pool": (N.MaxPool(2), T.MaxPool2d(2), (16, 32, 100, 100), None),
     "avg_pool": (N.AvgPool(2), T.AvgPool2d(2), (16, 32, 100, 100), None),
     "attention": (N.Attention(64, 4), _Attend(64, 4), (16, 128, 64), None),
+    "unet": (N.UNet(2, 1, 1, 16, 3), _UNet(1, 1, 16, 3), (8, 1, 64, 64), None),
 }  # fmt: skip
 
 
@@ -94,7 +133,7 @@ def main(chosen):
         layer, module, shape, bar = CASES[name]
         x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         mine, theirs = our_step(layer, layer.init(0), x), torch_step(module, x)
-        if name != "attention":  # there the weights differ
+        if name not in ("attention", "unet"):  # there the parameters differ
             gap = np.abs(mine()[0] - theirs()[0].detach().numpy()).max()
             assert gap < 1e-5, (name, gap)
         times = interleave({"gradiverse": mine, "torch": theirs}, clock=CLOCK)

@@ -45,6 +45,7 @@ def test_attention(layer):
     check_grads(lambda p, x: np.sin(net.apply(p, x)).sum(), (params, x))
 
 
+@pytest.mark.smoke
 def test_masked_tokens_are_not_seen(layer):
     net, params, x = layer
     mask = np.arange(6) < np.array([[6], [3], [1], [5]])

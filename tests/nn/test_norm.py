@@ -70,6 +70,7 @@ def test_batch_norm_trains_on_the_batch_and_keeps_statistics(shape, dtype):
     assert all(np.array_equal(same[k], new[k]) for k in new)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("dtype", EPS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_norms_of_entries(shape, dtype):

@@ -24,6 +24,7 @@ CASES = [(2, None, 0), (3, 2, 1), (2, 1, 1), (3, 4, 0), (1, 1, 0)]
 SHAPES = [(2, 3, 13), (2, 3, 7, 10), (1, 2, 5, 6, 7), (2, 1, 700)]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("kernel", "stride", "padding"), CASES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_values(shape, kernel, stride, padding):
