@@ -11,7 +11,7 @@
 #include "base/parallel.h"
 #include "kernels/norm_table.h"
 
-enum { piece = 32768, head = 1024, few_channels = 4, channel_fits = 1 << 19 };
+enum { piece = 32768, few_channels = 4, channel_fits = 1 << 19 };
 
 static const gv_norm_table *table(gv_dtype dtype)
 {
@@ -74,7 +74,7 @@ typedef struct run {
 static double first_mean(const gv_norm_job *w, int64_t channel)
 {
     double sum = 0;
-    int64_t n = 0, length = least(w->p->s, head);
+    int64_t head = gv_norm_head(w->p), n = 0, length = least(w->p->s, head);
     stretch r = { 0, w->p->b, 0, length };
     for (int64_t i = 0; i < w->p->b && n < head; i++, n += length)
         sum += w->table->total(w->x + place(w, i, channel, &r), length);

@@ -14,8 +14,8 @@
  *
  * <> the mean over the set and sums over everything but the channel.
  *
- * Moments are summed in float64 about the mean of the first values (at least
- * min(N, 1024) of a channel by planes, 32 rows of one by columns): with k such values the
+ * Moments are summed in float64 about the mean of the first values: 1024 (or all) of them,
+ * of a channel by columns 64 rows; 16 and 1 in float32. With k such values of N the
  * relative error of var is at most some eps (1 + N / k), whatever the mean. In the reverse
  * sweep by entries blocks of at most 16 terms are added in the dtype, blocks in float64.
  * The order of the sums depends on the shape alone. */

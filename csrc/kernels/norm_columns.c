@@ -6,7 +6,7 @@
 #include "base/parallel.h"
 #include "kernels/norm_table.h"
 
-enum { tile = 512, chunk_items = 32768, head_rows = 32, numbers = 5 };
+enum { tile = 512, chunk_items = 32768, numbers = 5 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -93,7 +93,7 @@ static void shift_task(void *ctx, int64_t task)
 {
     const run *r = ctx;
     block b = block_of(r, task); /* of the first chunk */
-    int64_t rows = least(b.rows, head_rows);
+    int64_t rows = least(b.rows, gv_norm_head(r->w->p) / 16);
     double zero[tile] = { 0 }, each = 1 / (double)rows;
     clear(r, &b);
     double *sum = sums_of(r, &b, 0);

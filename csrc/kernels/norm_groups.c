@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "kernels/norm_table.h"
 
-enum { chunk_items = 16384, chunk_entries = 8, head = 1024, together = 4 };
+enum { chunk_items = 16384, chunk_entries = 8, together = 4 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -94,7 +94,7 @@ static void store_moments(const run *r, int64_t set, const char *x)
 {
     const gv_norm_job *w = r->w;
     double sums[2] = { 0, 0 }, n = (double)r->set;
-    int64_t k = least(r->set, head);
+    int64_t k = least(r->set, gv_norm_head(w->p));
     double shift = w->table->total(x, k) / (double)k;
     w->table->moments(x, r->set, shift, sums);
     double mean = sums[0] / n, var = sums[1] / n - mean * mean;

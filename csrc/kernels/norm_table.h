@@ -77,6 +77,12 @@ static inline void gv_norm_set(void *a, int64_t i, size_t item, double v)
         ((double *)a)[i] = v;
 }
 
+/* How many values the first mean is taken of: any few do in single precision. */
+static inline int64_t gv_norm_head(const gv_norm *p)
+{
+    return p->dtype == GV_F32 ? 16 : 1024;
+}
+
 /* Below this many places, values are walked by columns or with a weight each. */
 enum { GV_NORM_PLACES = 64 };
 
