@@ -257,7 +257,9 @@ def test_append_export_and_pickle(path):
     bank.append(theta[:100], x[:100])
     assert len(bank) == 600 and np.array_equal(bank.theta[500:], theta[:100])
     assert np.array_equal(bank.status[500:], bank.status[:100])
+    (path.parent / "small.h5.part").write_text("left by a killed export")
     small = bank.export(path.parent / "small.h5")
+    assert sorted(os.listdir(path.parent)) == ["bank.h5", "small.h5"]
     rows = bank.rows()
     assert len(small) == len(rows) and small.prior == bank.prior
     assert np.array_equal(small.x[:], bank.arrays()["x"][rows])

@@ -111,6 +111,7 @@ def test_as_many_parameters_as_supernovae(tmp_path):
     bank = Bank(tmp_path / "bank.h5", prior, lambda theta, rng: theta[:, :3])
     bank.simulate(7)
     again = Bank(bank.path)
+    assert len(repr(again)) < 300 and len(repr(prior)) < 400
     assert again.prior.names == prior.names and np.array_equal(again.theta, bank.theta)
     assert np.array_equal(bank.x[:], bank.theta[:, :3])
 

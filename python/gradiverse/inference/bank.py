@@ -330,8 +330,10 @@ class Bank:
             k.partition("/")[2] or "x": c.attributes.get("units", "")
             for k, c in columns.items()
         }
-        make(os.fspath(path), self.prior, attributes)
-        other = Bank(path, self.prior, self.simulator, units)
+        beside = os.fspath(path) + ".part"
+        if os.path.exists(beside):
+            os.unlink(beside)  # of an export that was killed
+        make(beside, self.prior, attributes)
         step = max(1, (1 << 24) // max(1, sum(c.row_bytes for c in columns.values())))
         status = self._array("status")
         call = {
@@ -339,7 +341,8 @@ class Bank:
             "simulator": f"exported from {os.path.basename(self.path)}",
             "version": release(),
         }
-        with Writer(other._file) as writer, self._file.datasets() as datasets:
+        other = BankFile(beside)
+        with Writer(other) as writer, self._file.datasets() as datasets:
             number = writer.prepare(len(rows), call)
             while span := writer.claim(len(rows), step):
                 part = rows[slice(*span)]
@@ -347,8 +350,10 @@ class Bank:
                 messages = {int(k): "failed in the other bank" for k in failed}
                 x = {k: datasets[k][part] for k in columns}
                 result = _parallel.Result(datasets["theta"][part], x, messages, 0)
-                writer.store(*span, result, number, other.units)
-        return other
+                writer.store(*span, result, number, units)
+        other.close()
+        os.rename(beside, path)
+        return Bank(path, self.prior, self.simulator, units)
 
     def close(self):
         """Close the file; arrays taken from it stay usable."""
@@ -369,7 +374,9 @@ class Bank:
 
     def __repr__(self):
         kinds = ", ".join(f"{n} {k}" for k, n in self.count.items() if n) or "empty"
-        return f"Bank({self.path!r}: {kinds}; {', '.join(self.prior.names)})"
+        names = self.prior.names
+        names = names if len(names) <= 12 else [*names[:10], f"... {len(names)} in all"]
+        return f"Bank({self.path!r}: {kinds}; {', '.join(names)})"
 
 
 def _check_parameters(simulator, prior):

@@ -283,10 +283,14 @@ class Prior:
     __hash__ = None
 
     def __repr__(self):
+        shown = 12 if self.d > 12 else self.d
         rows = [
             f"{name} [{low:g}, {high:g}]"
-            for name, (low, high) in zip(self.names, self.bounds, strict=True)
+            for name, (low, high) in zip(
+                self.names[:shown], self.bounds[:shown], strict=True
+            )
         ]
+        rows += [f"... {self.d} in all"] * (self.d > shown)
         return f"Prior({', '.join(rows)})"
 
 
