@@ -1,6 +1,7 @@
 """gv.train.fit against independent NumPy loops."""
 
 import resource
+import threading
 
 import numpy as np
 import pytest
@@ -357,6 +358,54 @@ def test_float64_and_float32_train_in_their_own():
         x, y = _line()
         r = _fit(params=params, data=(x.astype(dtype), y.astype(dtype)))
         assert {v.dtype.name for v in r.params.values()} == {dtype}
+
+
+def test_averaged_weights_are_returned():
+    """What is validated and returned is the average, not what is stepped."""
+    opt = gv.optim.average(gv.optim.sgd(0.1), None)
+    path = []
+    more = {"batch_size": None, "epochs": 5, "restore_best": False}
+    r = _fit(optimizer=opt, callback=path.append, **more)
+    plain = []
+    _fit(optimizer=gv.optim.sgd(0.1), callback=plain.append, **more)
+    wanted = np.mean([p["params"]["w"] for p in plain], axis=0)
+    np.testing.assert_allclose(r.params["w"], wanted, rtol=1e-12)
+    x, y = _line()
+    rows = r.validation_rows
+    value = _gradient(r.params, x[rows], y[rows])[1]
+    assert r.history.validation_loss.iloc[-1] == pytest.approx(value, rel=1e-12)
+
+
+def test_schedules_in_training():
+    """The plateau falls when the validation loss stays; lengths come from the run."""
+    rate = gv.optim.plateau(1e-9, factor=0.5, patience=1)
+    r = _fit(optimizer=gv.optim.sgd(rate), epochs=8)
+    assert r.history.lr.tolist() == [1e-9] * 3 + [5e-10] * 2 + [2.5e-10] * 2 + [
+        1.25e-10
+    ]
+    r = _fit(optimizer=gv.optim.sgd(gv.optim.cosine(0.1)), epochs=4)
+    steps = 5  # of 36 rows in batches of 8
+    wanted = 0.05 * (1 + np.cos(np.pi * (steps * np.arange(1, 5) - 1) / (4 * steps)))
+    np.testing.assert_allclose(r.history.lr, wanted, rtol=1e-12)
+
+
+def test_small_trainings():
+    """No epoch at all; numbers as parameters; a thread that is not the main one."""
+    r = _fit(epochs=0)
+    assert r.params["w"].tolist() == [0, 0, 0] and not len(r.history)
+    assert r.best["epoch"] is None
+    found = []
+
+    def work():
+        def loss(p, batch):
+            return ((p - batch) ** 2).mean()
+
+        found.append(_fit(loss, 0.0, np.full(10, 2.0), epochs=200))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert float(found[0].params) == pytest.approx(2.0, abs=1e-3)
 
 
 @pytest.mark.parametrize(

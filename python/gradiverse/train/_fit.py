@@ -30,7 +30,9 @@ class _Interrupt:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            self._old = signal.signal(signal.SIGINT, self._note)
+            old = signal.getsignal(signal.SIGINT)
+            if old not in (None, signal.SIG_IGN):  # set outside of Python, or ignored
+                self._old = signal.signal(signal.SIGINT, self._note)
         return self
 
     def _note(self, number, frame):
