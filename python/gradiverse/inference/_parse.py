@@ -166,10 +166,10 @@ def describe(value, k):
 
 def restore(key, kind):
     """The entry that `describe` described."""
-    import scipy.stats
-
     if kind["kind"] == "box":
         return kind["low"], kind["high"]
+    import scipy.stats
+
     if kind["kind"] == "correlated":
         return scipy.stats.multivariate_normal(kind["mean"], kind["covariance"])
     if kind["kind"] == "scipy":
