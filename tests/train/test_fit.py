@@ -3,6 +3,7 @@
 import resource
 import threading
 
+import h5py
 import numpy as np
 import pytest
 
@@ -312,6 +313,19 @@ def test_data_on_disk_are_not_copied(tmp_path):
     with pytest.raises(TypeError, match="memory map of dtype float16"):
         half = np.memmap(tmp_path / "x.dat", np.float16, "r", shape=(n, 8))
         _fit(loss, data=half)
+
+
+def test_datasets_of_h5py(tmp_path):
+    """Contiguous ones are mapped, not read; chunked ones are refused."""
+    x, y = _line()
+    with h5py.File(tmp_path / "d.h5", "w") as f:
+        f["x"], f["y"] = x, y
+        f.create_dataset("chunked", data=x, chunks=(8, 3))
+        a = _fit(data=(f["x"], f["y"]), order="shuffle")
+        with pytest.raises(TypeError, match="in chunks"):
+            _fit(data=(f["chunked"], y))
+    b = _fit(data=(x, y))
+    assert a.params["w"].tobytes() == b.params["w"].tobytes()
 
 
 def test_windows_of_data_on_disk(tmp_path, monkeypatch):

@@ -273,8 +273,8 @@ def fit(
         Left as they are.
     data : nest of arrays, or a bank
         One leading axis of rows; a batch is the same nest with fewer rows. Memory maps
-        are read where they are. Of a bank, anything with ``arrays()`` and ``rows()``,
-        the valid rows.
+        and contiguous datasets of h5py are read where they are. Of a bank, anything
+        with ``arrays()`` and ``rows()``, the valid rows.
     optimizer : Optimizer
         From `gradiverse.optim`. With `gradiverse.optim.lbfgs` an epoch is one iteration
         on all rows.

@@ -50,6 +50,21 @@ def _map_of(x):
     return x, at - np.frombuffer(x, np.uint8).__array_interface__["data"][0]
 
 
+def _mapped(x, path, who):
+    """A dataset of h5py as a memory map of its file; other leaves as they are."""
+    if type(x).__module__.partition(".")[0] != "h5py" or not hasattr(x, "id"):
+        return x
+    offset = x.id.get_offset()
+    if offset is None or x.file.userblock_size:
+        raise TypeError(
+            f"{who}: data{path} is an HDF5 dataset in chunks or without contents, which"
+            " cannot be read row by row in place; store it contiguous, or read it"
+            " with [:]"
+        )
+    x.file.flush()
+    return np.memmap(x.file.filename, x.dtype, "r", offset, x.shape)
+
+
 class Data:
     """Arrays with one leading axis.
 
@@ -72,6 +87,8 @@ class Data:
             nest = data
         given, self.tree = flatten(nest)
         paths = leaf_paths(nest)
+        given = [_mapped(x, p, who) for x, p in zip(given, paths, strict=True)]
+        nest = self.tree.unflatten(given)
         for x, path in zip(given, paths, strict=True):
             _check_layout(x, path, who)
         self.leaves, _ = as_arrays(nest, f"{who}: data")
