@@ -31,6 +31,12 @@ def _lensing(arguments, config, say):
     )
 
 
+def _supernova(arguments, config, say):
+    from .supernova.study import run
+
+    run(arguments.output, config, arguments.quick, say, arguments.data)
+
+
 STUDIES = {
     "mortality": (
         _mortality,
@@ -39,6 +45,10 @@ STUDIES = {
     "lensing": (
         _lensing,
         "weak-lensing maps of many skies, spectra against theory, figures, report",
+    ),
+    "supernova": (
+        _supernova,
+        "supernova cosmology: exact posterior, networks beside it, figures, report",
     ),
 }
 
@@ -83,6 +93,13 @@ def parser():
             )
             sub.add_argument(
                 "--n-maps", type=int, metavar="N", help="how many skies (default: 4)"
+            )
+        if name == "supernova":
+            sub.add_argument(
+                "--data",
+                metavar="PATH",
+                help="a table of light curves with SALT columns, such as"
+                " Pantheon+SH0ES.dat, or its folder (default: simulated data)",
             )
         sub.add_argument(
             "--config", metavar="FILE.toml", help=f"settings in the table [{name}]"

@@ -48,9 +48,9 @@ def redshifts(z, name="z", n=None):
     """Finite positive redshifts as a float64 vector."""
     if is_traced(z):
         raise TypeError(f"{name} must be an array of numbers, not a traced value")
+    if np.ndim(z) != 1:
+        raise ValueError(f"{name} must have shape (N,), got {np.shape(z)}")
     z = np.ascontiguousarray(z, dtype=float)
-    if z.ndim != 1:
-        raise ValueError(f"{name} must have shape (N,), got {z.shape}")
     if n is not None and len(z) != n:
         raise ValueError(f"{name} has {len(z)} entries for {n} objects")
     bad = ~(np.isfinite(z) & (z > 0))

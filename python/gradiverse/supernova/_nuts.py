@@ -10,6 +10,7 @@ import numpy as np
 
 MAX_DEPTH = 8
 DIVERGED = 1000.0  # energy error
+WINDOWS = (0.2, 0.45, 0.8)  # of the warm-up, after which coordinates are whitened anew
 
 
 class _Tree:
@@ -136,8 +137,8 @@ def _whitened(f, centre, W):
 def run(f, start, n, warmup, rng, say=None):
     """A chain and the number of gradients taken.
 
-    Half way through the warm-up the coordinates are whitened again by the covariance of
-    the second quarter, drawn towards the unit matrix by five states' weight.
+    At the ends of WINDOWS of the warm-up the coordinates are whitened again by the
+    covariance of the window's states, drawn towards the last by five states' weight.
 
     Parameters
     ----------
@@ -155,21 +156,22 @@ def run(f, start, n, warmup, rng, say=None):
     q = np.array(start)
     value, gradient = g(q)
     size, out, leaps, seen = StepSize(), np.empty((n, p)), 0, []
+    ends = [int(share * warmup) for share in WINDOWS]
     for i in range(warmup + n):
-        if i == warmup // 2 and len(seen) > 1:
-            x = np.array(seen)
-            cov = (len(x) * np.cov(x.T) + 5.0 * np.eye(p)) / (len(x) + 5.0)
-            at, centre, W = q, x.mean(axis=0), np.linalg.cholesky(cov)
+        if i in ends and len(seen) > p:
+            x, at = np.array(seen), centre + W @ q
+            cov = (len(x) * np.cov(x.T) + 5.0 * W @ W.T) / (len(x) + 5.0)
+            centre, W = x.mean(axis=0), np.linalg.cholesky(cov)
             g = _whitened(f, centre, W)
             q = np.linalg.solve(W, at - centre)
             value, gradient = g(q)
-            size = StepSize(np.exp(size.mean))
+            size, seen = StepSize(), []
         step = np.exp(size.log_step if i < warmup else size.mean)
         q, value, gradient, accept, count = draw(g, q, value, gradient, step, rng)
         leaps += count
         if i < warmup:
             size.update(accept)
-            if i >= warmup // 4:
+            if i >= ends[0] // 2:
                 seen.append(centre + W @ q)
         else:
             out[i - warmup] = centre + W @ q

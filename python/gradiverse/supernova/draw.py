@@ -12,7 +12,7 @@ from ..graph import emit, is_traced
 from . import _check
 from .survey import Survey
 
-ROUNDS = 10_000  # of redrawing what selection refuses
+ROUNDS = 1000  # of redrawing what selection refuses
 
 
 def key_of(rng):

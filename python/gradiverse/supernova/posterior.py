@@ -147,7 +147,7 @@ def _scales(survey, u, model):
 
 
 def sample_posterior(
-    data, z, covariance, model="flat", chains=4, draws=500, warmup=200, rng=0,
+    data, z, covariance, model="flat", chains=4, draws=500, warmup=300, rng=0,
     z_helio=None, selection=None, start=None, progress=None, **survey,
 ):  # fmt: skip
     """Sample the exact posterior of the globals.
@@ -176,7 +176,7 @@ def sample_posterior(
     -----
     No-U-turn sampling with the curvature at the mode as mass matrix, in logits of the
     uniformly distributed globals and logarithms of dispersions; priors are those of
-    `prior`, without a box. Chains begin at draws twice as wide as the curvature says.
+    `prior`, without a box. Chains begin at draws as wide as the curvature says.
 
     Examples
     --------
@@ -238,7 +238,7 @@ def sample_posterior(
 
 def _start(white, rng, p):
     """A dispersed point where the density exists."""
-    width = 2.0
+    width = 1.0
     for _ in range(100):
         q = width * rng.normal(size=p)
         value, _ = white(q)
