@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gradiverse.inference import Prior
-from gradiverse.inference._coverage import coverage, credibility, jeffreys
+from gradiverse.inference import NRE, Prior
+from gradiverse.inference._coverage import (
+    _density,
+    coverage,
+    credibility,
+    jeffreys,
+)
 
 from .known import Gaussian, pairs
 
@@ -160,6 +165,21 @@ def test_posterior_with_a_ratio_only_is_ordered_by_it_and_says_so():
     c, kinds = credibility(est, theta, x, 500)
     d, _ = credibility(Gaussian(), theta, x, 500)
     assert np.array_equal(c, d) and set(kinds.values()) == {"density"}
+
+
+@pytest.mark.parametrize("marginals", [None, [(0,), (1,), (0, 1)]])
+def test_order_without_evidence_is_that_of_the_density(marginals):
+    # an estimator's own posterior: h + ln p orders as its normalised density does
+    prior = Prior(a=stats.norm(0.0, 1.0), b=(-2.0, 2.0))
+    theta = prior.sample(300, rng=0)
+    x = theta + np.random.default_rng(1).normal(size=theta.shape)
+    est = NRE(prior, marginals=marginals, epochs=1).fit(theta, x)
+    post = est.posterior(x[0])
+    density, kind = _density(est, post, None, "test")
+    wanted = post.log_prob(theta[:50]).reshape(50, -1)
+    gap = density(theta[:50]) - wanted
+    assert kind == "density"
+    assert np.allclose(gap, gap[0], atol=1e-5 * np.abs(wanted).max())
 
 
 class Without:

@@ -214,23 +214,31 @@ def _ordering(posterior, ratio, log_prob, prior, region, who):
         if ratio is None:
             raise TypeError(f"{who}: region='ratio' needs posterior.log_ratio")
         return lambda theta: _columns(ratio(theta), len(theta), who)
-    if ratio is not None and prior is not None and getattr(posterior, "joint", False):
-        # no normalisation is needed to order
-        return lambda theta: _columns(
-            ratio(theta) + prior.log_prob(theta), len(theta), who
-        )
+
+    def both(theta):
+        h = _columns(ratio(theta), len(theta), who)
+        return h + _log_prior(prior, _subsets(posterior, h.shape[1]), theta, h, who)
+
+    known = ratio is not None and prior is not None
+    joint = getattr(posterior, "joint", None)
+    if known and joint is not None and (joint or _independent(prior)):
+        return both  # the order needs no evidence
     if log_prob is not None:
         return lambda theta: _columns(log_prob(theta), len(theta), who)
-    if ratio is not None and prior is not None:
-
-        def both(theta):
-            h = _columns(ratio(theta), len(theta), who)
-            return h + _log_prior(prior, _subsets(posterior, h.shape[1]), theta, h, who)
-
+    if known:
         return both
     raise TypeError(
         f"{who}: this posterior has log_ratio but neither log_prob nor prior, so "
         "regions of highest density are unknown; give region='ratio'"
+    )
+
+
+def _independent(prior):
+    from ._distributions import Correlated
+    from .prior import Prior
+
+    return isinstance(prior, Prior) and not any(
+        isinstance(part, Correlated) for _, part in prior._parts
     )
 
 

@@ -77,7 +77,7 @@ class EnsemblePosterior:
 
     def __init__(self, members, weights):
         self.members, self.weights = members, weights
-        for name in ("prior", "names", "marginals", "joint", "d", "x"):
+        for name in ("prior", "names", "marginals", "d", "x"):
             if hasattr(members[0], name):
                 setattr(self, name, getattr(members[0], name))
 
