@@ -3,7 +3,7 @@
 from .. import random
 from .._repeat import as_arrays
 from ._rows import Data, seed_of
-from ._step import VALID, Loss, evaluator
+from ._step import VALID, Evaluator, Loss
 
 __all__ = ["evaluate"]
 
@@ -45,5 +45,5 @@ def evaluate(loss, params, data, batch_size=1000, state=None, rng=0, augment=Non
         )
     checked = Loss(loss, augment, state is not None, who)
     key = random.fold_in(random.key(seed_of(rng, who)), VALID)
-    mean = evaluator(checked, source, batch_size, key, who)
+    mean = Evaluator(checked, source, batch_size, key, who)
     return mean(tree.unflatten(params), net_tree.unflatten(net), source.rows)

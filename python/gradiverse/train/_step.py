@@ -9,7 +9,7 @@ from .._repeat import Repeat
 from ..grad import value_and_grad
 from ..graph import Var
 
-__all__ = ["Loss", "evaluator", "stepper"]
+__all__ = ["Evaluator", "Loss", "stepper"]
 
 TRAIN, VALID = 1, 2  # tags of the keys
 SLICE = 0.2  # seconds that steps run before Python has a look
@@ -109,7 +109,7 @@ def stepper(loss, optimizer, data, carry, batch, who):
     return Repeat(step, carry, xs, fixed, who)
 
 
-class evaluator:
+class Evaluator:
     """The mean loss over rows, in batches, the last one smaller.
 
     Parameters

@@ -11,7 +11,7 @@ from .._repeat import as_arrays
 from ..tree import flatten, leaf_paths
 from ._result import COLUMNS, Fit, TrainingError
 from ._rows import Data, Order, seed_of, split
-from ._step import SLICE, TRAIN, VALID, Loss, evaluator, stepper
+from ._step import SLICE, TRAIN, VALID, Evaluator, Loss, stepper
 
 __all__ = ["Steps", "Training"]
 
@@ -48,7 +48,7 @@ class Training:
         self.loss = Loss(loss, options["augment"], options["state"] is not None, WHO)
         key = random.key(self.seed)
         self.key = random.fold_in(key, TRAIN)
-        self.check = evaluator(
+        self.check = Evaluator(
             self.loss, self.data, self.batch, random.fold_in(key, VALID), WHO
         )
         self.records = []
