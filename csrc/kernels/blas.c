@@ -148,6 +148,41 @@ gv_status gv_blas_gemm(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int6
     return gv_blas_matmul(dtype, ta, tb, m, n, k, batch, a, b, c, NULL);
 }
 
+/* Are the rows of every operand together, entry after entry? */
+static bool is_whole(const gv_gemm *g, bool ta, bool tb)
+{
+    gv_gemm same = describe(g->dtype, ta, tb, g->m, g->n, g->k, g->batch);
+    return same.a_row == g->a_row && same.a_col == g->a_col && same.b_row == g->b_row &&
+        same.b_col == g->b_col && same.c_row == g->c_row &&
+        (g->batch == 1 ||
+         (same.a_step == g->a_step && same.b_step == g->b_step &&
+          same.c_step == g->c_step));
+}
+
+void gv_blas_run(const gv_gemm *g, const void *a, const void *b, void *c, void *scratch)
+{
+    bool ta = g->a_col != 1, tb = g->b_col != 1;
+    bool large = (double)g->m * (double)g->n * (double)g->k > 1e5;
+    bool fits = g->m <= INT32_MAX && g->n <= INT32_MAX && g->k <= INT32_MAX;
+    if (gv_simd_level() != GV_SIMD_BASE || !large || !fits || !is_whole(g, ta, tb)) {
+        gv_gemm_run(g, a, b, c, scratch);
+        return;
+    }
+    gemm_job j = { .dtype = g->dtype,
+                   .ta = ta ? GV_TRANSPOSED : GV_PLAIN,
+                   .tb = tb ? GV_TRANSPOSED : GV_PLAIN,
+                   .m = g->m,
+                   .n = g->n,
+                   .k = g->k,
+                   .lda = ta ? g->m : g->k,
+                   .ldb = tb ? g->k : g->n,
+                   .a = a,
+                   .b = b,
+                   .c = c };
+    run_tiles(&j, g->batch);
+    gv_gemm_finish(g, c);
+}
+
 gv_status gv_blas_matmul(gv_dtype dtype, gv_trans ta, gv_trans tb, int64_t m, int64_t n,
                          int64_t k, int64_t batch, const void *a, const void *b,
                          void *c, void *scratch)

@@ -5,6 +5,7 @@
 #ifndef GV_KERNELS_BLAS_H
 #define GV_KERNELS_BLAS_H
 
+#include "kernels/gemm.h"
 #include "tensor/tensor.h"
 
 /* What stands for an operand X: X itself, its transpose, its conjugate transpose. */
@@ -30,5 +31,10 @@ const char *gv_blas_config(void);
 bool gv_blas_core_is_sane(void);
 /* Leave threading to us; called before the first use, harmless to repeat. */
 void gv_blas_setup(void);
+
+/* A product as gv_gemm_run does it; by the library where our kernels have no wide vectors
+ * to use, the product is large and its operands are whole matrices. */
+void gv_blas_run(const gv_gemm *g, const void *a, const void *b, void *c,
+                 void *scratch);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "kernels/dense_table.h"
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 
 enum {
@@ -210,7 +211,7 @@ void gv_dense_forward(const gv_dense *d, const void *x, const void *w, const voi
     else if (by_groups(d, r.slot))
         gv_parallel_for(task_count(&r), forward_task, &r);
     else
-        gv_gemm_run(&g, x, w, y, scratch);
+        gv_blas_run(&g, x, w, y, scratch);
 }
 
 /* --- backward ---------------------------------------------------------------------------*/
@@ -330,10 +331,10 @@ static void back_flat(dense_run *r)
         }
         const char *h = d->relu ? r->scratch : at(r, r->g_y, g * d->y_step);
         if (r->g_x)
-            gv_gemm_run(&p, h, at(r, r->w, g * d->n * d->k),
+            gv_blas_run(&p, h, at(r, r->w, g * d->n * d->k),
                         to(r, r->g_x, g * d->x_step), room);
         if (r->g_w)
-            gv_gemm_run(&q, h, at(r, r->x, g * d->x_step),
+            gv_blas_run(&q, h, at(r, r->x, g * d->x_step),
                         to(r, r->g_w, g * d->n * d->k), room);
     }
 }

@@ -453,6 +453,12 @@ static gemm_run run_of(const gv_gemm *g, const void *a, const void *b, void *c,
                        .scratch = scratch };
 }
 
+void gv_gemm_finish(const gv_gemm *g, void *c)
+{
+    gemm_run r = run_of(g, NULL, NULL, c, NULL);
+    finish(&r);
+}
+
 size_t gv_gemm_pack_bytes(const gv_gemm *g)
 {
     return g->b_col == 1 ? 0 : packed_b(g, g->k, g->n);

@@ -35,6 +35,9 @@ size_t gv_gemm_scratch(const gv_gemm *g);
 void gv_gemm_run(const gv_gemm *g, const void *a, const void *b, void *c,
                  void *scratch);
 
+/* Bias and relu alone, on c as it is. */
+void gv_gemm_finish(const gv_gemm *g, void *c);
+
 /* The first entry alone, by the calling thread; m, n, k >= 1. pack: room of
  * gv_gemm_pack_bytes(g), 64-byte aligned. */
 size_t gv_gemm_pack_bytes(const gv_gemm *g);
