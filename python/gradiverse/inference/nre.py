@@ -55,7 +55,7 @@ class NRE:
         data could not have failed, or validity is part of the data.
     head : None, "residual" or callable
         None: f(θ) · g(x) + a(θ) with networks f, g, a, which holds every exponential
-        family. "residual": a residual network with batch normalisation on features and
+        family; narrower ones where there are several marginals. "residual": a residual network with batch normalisation on features and
         parameters. A callable ``head(groups, n_theta, n_features)`` returns a `Head`.
     inputs : "both", "score" or "uniform"
         How a parameter enters: normal score, √12 (cdf - ½), or both.
@@ -242,7 +242,9 @@ class NRE:
         if self.head == "residual":
             return ResidualHead(groups, n_theta, n_features)
         if self.head is None:
-            return ProductHead(groups, n_theta, n_features)
+            if groups == 1:
+                return ProductHead(groups, n_theta, n_features)
+            return ProductHead(groups, n_theta, n_features, rank=16, width=64)
         raise ValueError(
             f"NRE: head={self.head!r}; choose None, 'residual' or a function"
             " (groups, n_theta, n_features) -> Head"
