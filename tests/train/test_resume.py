@@ -95,14 +95,12 @@ def test_interrupt_within_an_epoch(whole):
     """Ctrl-C ends after a step, and the training goes on from that step."""
     old = signal.getsignal(signal.SIGINT)
 
-    def press():
-        time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGINT)
+    def press(record):
+        if record["epoch"] == 2:
+            later = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+            later.start()
 
-    thread = threading.Thread(target=press)
-    thread.start()
-    first = fit(epochs=10**6)
-    thread.join()
+    first = fit(epochs=10**6, callback=press)
     assert first.interrupted and signal.getsignal(signal.SIGINT) is old
     assert len(first.history) < 10**6
     later = fit(epochs=len(first.history) + 2, resume=first)
@@ -171,27 +169,14 @@ def test_resume_of_another_training(whole):
 
 
 def test_second_interrupt_raises():
-    """Two Ctrl-C within one step: KeyboardInterrupt, and the old handler is back."""
+    """Two Ctrl-C before the training has ended: KeyboardInterrupt, and the old handler
+    is back."""
     old = signal.getsignal(signal.SIGINT)
 
-    def loss(p, batch):
-        for _ in range(40):
-            batch = np.tanh(batch @ p)
-        return (batch**2).mean()
+    def press(record):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
-    x = np.ones((3000, 300))
-
-    def press():
-        for _ in range(2):
-            time.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
     with pytest.raises(KeyboardInterrupt):
-        thread.start()
-        gv.train.fit(
-            loss, np.eye(300), x, optimizer=gv.optim.sgd(1e-3), batch_size=None,
-            epochs=10**6, validation=0, callback=lambda record: time.sleep(3),
-        )  # fmt: skip
-    thread.join()
+        fit(callback=press)
     assert signal.getsignal(signal.SIGINT) is old
