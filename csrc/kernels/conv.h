@@ -7,8 +7,8 @@
  * last. Two ways:
  *
  *   direct    strips of x with their margins in cache, a tap is a shift of the pointer
- *   winograd  f32, three taps, stride and dilation one: F(4,3) on one and two axes, F(2,3)
- *             on three; 4, 2.25, 2, 3.4 times fewer multiplications
+ *   winograd  f32, three taps, stride and dilation one: F(4,3) on the last two axes, F(2,3)
+ *             on the first of three; 2, 4 and 6 times fewer multiplications on 1, 2, 3 axes
  *
  * Work is cut by the problem's size only and partial sums are added in order, so the bits
  * do not depend on the number of threads. */

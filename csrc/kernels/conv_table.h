@@ -9,7 +9,7 @@ enum {
     GV_CONV_MAX_LANES = 16,
     GV_CONV_MAX_WIDE = 6, /* vectors of the widest tile */
     GV_CONV_MAX_ROWS = 12,
-    GV_CONV_MAX_POINTS = 64 /* of a Winograd tile */
+    GV_CONV_MAX_POINTS = 144 /* of a Winograd tile */
 };
 
 /* Where Winograd tiles lie: tile (z, y, x) starts at z sz + y sy + x sx of a strip whose

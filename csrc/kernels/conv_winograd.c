@@ -11,15 +11,15 @@
 
 enum {
     block_bytes = 640 << 10, /* of the transformed tiles of a block */
-    sum_bytes = 1024 << 10,  /* the same where they are summed over */
-    least_tiles = 24,
-    most_tiles = 96,
+    sum_bytes = 1792 << 10,  /* the same where they are summed over */
+    least_tiles = 16,
+    most_tiles = 64,
     large_weights = 1 << 20, /* transformed: more than the caches keep */
     most_chunks = 16,
     chunk_bytes = 8 << 20, /* of all partial sums, if there is a choice */
     least_m = 64,          /* result channels of a task */
     least_tasks = 8,
-    least_k = 32, /* source channels of a task of sums */
+    least_k = 64, /* source channels of a task of sums */
     skew = 16     /* elements between points: no two in one cache set */
 };
 
@@ -339,7 +339,7 @@ static void plan_chunks(winograd *d)
     d->some_k = d->kp;
     while (d->some_k > least_k &&
            d->chunks * d->c->groups * ((d->k + d->some_k - 1) / d->some_k) <
-               most_chunks)
+               least_tasks)
         d->some_k = up_lanes(d->some_k / 2);
     d->k_blocks = (d->k + d->some_k - 1) / d->some_k;
 }
