@@ -143,13 +143,33 @@ static const char *rows_together(const dense_run *r, const char *x, char *room)
     return room;
 }
 
-/* The rows of a group, where they lie together: worth bringing near while the group
- * before it is in work. */
-static void next_of(gv_gemm *p, const dense_run *r, const char *base, int64_t group,
-                    int64_t size)
+/* m rows of `width` elements that the next group reads: worth bringing near while this
+ * one is in work. from: the first, `row` apart. */
+static void near(gv_gemm *p, const dense_run *r, const char *from, int64_t m,
+                 int64_t width, int64_t row)
 {
-    int64_t bytes = size * (int64_t)r->item;
-    p->ahead[p->n_ahead++] = (gv_ahead){ at(r, base, group * size), 1, bytes, 0 };
+    int64_t item = (int64_t)r->item;
+    p->ahead[p->n_ahead++] = row == width
+        ? (gv_ahead){ from, 1, m * width * item, 0 }
+        : (gv_ahead){ from, m, width * item, row * item };
+}
+
+static void near_x(gv_gemm *p, const dense_run *r, int64_t group)
+{
+    const gv_dense *d = &r->d;
+    near(p, r, at(r, r->x, group * d->x_step), d->m, d->k, d->x_row);
+}
+
+static void near_w(gv_gemm *p, const dense_run *r, int64_t group)
+{
+    const gv_dense *d = &r->d;
+    near(p, r, at(r, r->w, group * d->n * d->k), d->n, d->k, d->k);
+}
+
+static void near_y(gv_gemm *p, const dense_run *r, const char *y, int64_t group)
+{
+    const gv_dense *d = &r->d;
+    near(p, r, at(r, y, group * d->y_step), d->m, d->n, d->y_row);
 }
 
 static void forward_task(void *ctx, int64_t task)
@@ -163,8 +183,8 @@ static void forward_task(void *ctx, int64_t task)
         gv_gemm p = product_y(d, at(r, r->b, g * d->n));
         if (r->packed_x) p.a_row = d->k;
         if (g + 1 < end) {
-            if (!r->packed_x) next_of(&p, r, r->x, g + 1, d->m * d->k);
-            next_of(&p, r, r->w, g + 1, d->n * d->k);
+            near_x(&p, r, g + 1);
+            near_w(&p, r, g + 1);
         }
         gv_gemm_serial(&p, x, at(r, r->w, g * d->n * d->k), to(r, r->y, g * d->y_step),
                        slot);
@@ -261,9 +281,9 @@ static void back_task(void *ctx, int64_t task)
         if (sum) store_sums(r, sum, to(r, r->g_b, g * d->n));
         if (r->g_x) {
             gv_gemm p = product_x(d, d->n);
-            if (g + 1 < end && d->y_row == d->n) {
-                next_of(&p, r, r->g_y, g + 1, d->m * d->n);
-                if (d->relu) next_of(&p, r, r->y, g + 1, d->m * d->n);
+            if (g + 1 < end) {
+                near_y(&p, r, r->g_y, g + 1);
+                if (d->relu) near_y(&p, r, r->y, g + 1);
             }
             gv_gemm_serial(&p, h, at(r, r->w, g * d->n * d->k),
                            to(r, r->g_x, g * d->x_step), NULL);
@@ -272,8 +292,8 @@ static void back_task(void *ctx, int64_t task)
             const char *x = rows_together(r, at(r, r->x, g * d->x_step), slot);
             gv_gemm p = product_w(d, d->n, d->k);
             if (g + 1 < end) {
-                if (!r->packed_x) next_of(&p, r, r->x, g + 1, d->m * d->k);
-                if (r->g_x) next_of(&p, r, r->w, g + 1, d->n * d->k);
+                near_x(&p, r, g + 1);
+                if (r->g_x) near_w(&p, r, g + 1);
             }
             gv_gemm_serial(&p, h, x, to(r, r->g_w, g * d->n * d->k), NULL);
         }
