@@ -116,7 +116,7 @@ def test_gradients_against_scipy(case, dtype):
     )
     w, zero = params["weight"], np.zeros_like(params["bias"])
     bound = 2e-5 if dtype == "float32" else 1e-10
-    moves = RNG.normal(size=(3, *x.shape)), RNG.normal(size=(3, *w.shape))
+    moves = RNG.normal(size=(1, *x.shape)), RNG.normal(size=(1, *w.shape))
     for d in moves[0]:
         want = np.vdot(theirs(d, w, zero), g)
         assert abs(np.vdot(gx, d) - want) < bound * np.linalg.norm(gx) * 10
