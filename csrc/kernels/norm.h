@@ -37,6 +37,7 @@ typedef struct gv_norm {
 size_t gv_norm_scratch(const gv_norm *p);
 void gv_norm_forward(const gv_norm *p, const void *x, const void *weight,
                      const void *bias, void *y, void *mean, void *var, void *scratch);
+/* g_x may be x. */
 void gv_norm_backward(const gv_norm *p, const void *x, const void *mean,
                       const void *var, const void *weight, const void *bias,
                       const void *g, void *g_x, void *g_weight, void *g_bias,

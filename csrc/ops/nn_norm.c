@@ -351,6 +351,7 @@ static gv_status bwd_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                                     .doc = op_doc,                            \
                                     .attrs = "eps:float, relu:int" op_attrs,  \
                                     .samples = op_samples,                    \
+                                    .flags = GV_INPLACE,                      \
                                     .infer = bwd_infer,                       \
                                     .forward = bwd_forward,                   \
                                     .vjp = bwd_vjp,                           \

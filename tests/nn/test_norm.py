@@ -1,5 +1,7 @@
 """Norms against their definitions in NumPy (float64), the state, and the edge cases."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -192,6 +194,30 @@ def test_same_bits_for_any_number_of_threads(shape, restored):
             y, pull = gv.vjp(trained(layer), params, x)
             found.append([a.tobytes() for a in gv.flatten((y, pull(x)))[0]])
         assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 300), (40, 8, 5), (33, 8)])
+@pytest.mark.parametrize("groups", [0, 1, 2])
+def test_the_reverse_sweep_may_write_over_its_input(shape, groups):
+    """Planned, the input of a norm in the middle of a network gives its room away; the
+    result is that of the run node by node."""
+    layer = gv.nn.GroupNorm(8, groups) if groups else gv.nn.BatchNorm(8)
+    net = gv.nn.Sequential(layer, gv.nn.Activation("relu"))
+    params = {"0": random_params(layer, "float32")}
+    x = np.random.default_rng(12).normal(size=shape).astype("f4")
+
+    def f(x):
+        _, pull = gv.vjp(lambda h: net.apply(params, h, train=True), np.sin(x))
+        return np.square(pull(np.cos(x))[0])
+
+    planned = gv.compile(f)
+    assert re.search(r"_norm_bwd @(\d+) .*-> @\1 ", str(planned.plan(x)))
+    before = _core.set_debug(True)
+    try:
+        apart = gv.compile(f)(x)
+    finally:
+        _core.set_debug(before)
+    assert np.array_equal(planned(x), apart)
 
 
 def test_lanes_of_vmap_have_statistics_of_their_own():
