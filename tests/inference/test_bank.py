@@ -195,6 +195,7 @@ def test_views_slice_like_arrays(path):
         if gap:  # as a killed writer leaves it
             with h5py.File(path, "r+") as file:
                 file["status"][40:60] = 1
+            bank = Bank(path)
         done = np.r_[:40, 60:200] if gap else np.arange(200)
         image = bank.arrays()["x"]["image"][done]
         view = bank.x["image"]

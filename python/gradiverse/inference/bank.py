@@ -68,7 +68,7 @@ class Bank:
     FREE, RESERVED, VALID, FAILED = range(4)
 
     def __init__(self, path, prior=None, simulator=None, units=None):
-        self._file = None
+        self._file = self._complete = None
         self.path = os.fspath(path)
         if prior is not None and not isinstance(prior, Prior):
             raise TypeError(f"prior must be a Prior, got {type(prior).__name__}")
@@ -91,7 +91,8 @@ class Bank:
             _check_parameters(simulator, self.prior)
 
     def __len__(self):
-        return int((self._array("status") >= VALID).sum())
+        rows = self._finished()
+        return rows if isinstance(rows, int) else len(rows)
 
     def _array(self, name):
         self._file.refresh()
@@ -99,9 +100,15 @@ class Bank:
 
     def _finished(self):
         """Finished rows: their number if they are the first ones, else indices."""
-        done = self._array("status") >= VALID
-        n = int(done.sum())
-        return n if done[:n].all() else np.flatnonzero(done)
+        status = self._array("status")
+        layout = self._file.layout
+        if self._complete is not layout:  # what is finished stays so
+            done = status >= VALID
+            n = int(done.sum())
+            if n < layout.rows:
+                return n if done[:n].all() else np.flatnonzero(done)
+            self._complete = layout
+        return layout.rows
 
     @property
     def theta(self):
@@ -211,6 +218,9 @@ class Bank:
         sync=False,
     ):
         """Simulate until n rows of the bank are finished, valid or failed.
+
+        Rows that other writers have reserved are waited for. A batch that raises an
+        exception is simulated again row by row.
 
         Parameters
         ----------
