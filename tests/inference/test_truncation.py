@@ -110,7 +110,7 @@ def test_correlated_parameters_are_not_cut():
 
 
 def test_lost_mass_is_found():
-    """A box that cut the posterior shows mass at an inner edge, one that did not none."""
+    """A box that cut the posterior shows mass at an inner edge, another none."""
     prior = Prior(a=(-10.0, 10.0))
     wide, narrow = prior.truncate([(-6.0, 6.0)]), prior.truncate([(-6.0, 1.0)])
     found = []

@@ -1,8 +1,8 @@
 """Which parameters each row of a batch is paired with.
 
 Rows of a batch are in random order, so that the θ's of the rows that follow are draws
-without replacement of the θ's of other rows: row i takes those of rows i + 1, i + 2, ...
-modulo the batch. The table has a column for every shift in use, and costs O(B K).
+without replacement of the θ's of other rows: row i takes those of rows i + 1, i + 2,
+... modulo the batch. The table has a column for every shift in use, and costs O(B K).
 """
 
 import numpy as np

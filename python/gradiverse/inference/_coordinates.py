@@ -1,8 +1,8 @@
 """Subsets of parameters, and the coordinates in which networks and samplers see them.
 
 A parameter enters a network as its normal score z = ndtri(prior cdf) and as
-√12 (cdf - ½): the first is linear in a normal (or log-normal) parameter, the second in a
-uniform one, and both have mean 0 and variance 1 under the prior.
+√12 (cdf - ½): the first is linear in a normal (or log-normal) parameter, the second in
+a uniform one, and both have mean 0 and variance 1 under the prior.
 """
 
 import copy
@@ -45,8 +45,8 @@ def subsets(marginals, d, names):
         if marginals in ("1d", "2d"):
             return tuple(combinations(range(d), int(marginals[0])))
         raise ValueError(
-            f"marginals={marginals!r}; choose None (all at once), '1d', '2d' or a list of"
-            " index tuples such as [(0,), (0, 1)]"
+            f"marginals={marginals!r}; choose None (all at once), '1d', '2d' or a list"
+            " of index tuples such as [(0,), (0, 1)]"
         )
     out = []
     for m in marginals:

@@ -1,4 +1,4 @@
-"""The network of a ratio estimator: standardised data, embedding, heads of one block."""
+"""The network of a ratio estimator: standardised data, embedding, heads of a block."""
 
 import numpy as np
 
@@ -127,7 +127,8 @@ class Network:
         for i in range(0, n, _FEW):
             block = _padded(_slice(x, i, _FEW), _FEW)
             out = self._part(params, state, block)
-            parts.append(_map(lambda a, k=min(_FEW, n - i): a[:k], out))
+            k = min(_FEW, n - i)
+            parts.append(_map(lambda a, k=k: a[:k], out))
         return _joined(parts)
 
     def grid(self, params, state, columns, part):

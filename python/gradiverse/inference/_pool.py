@@ -34,7 +34,7 @@ class _Memory:
         return self._n
 
     def add(self, n, prior, seed):
-        """Simulate n more rows from the prior; batches are seeded by their first row."""
+        """Simulate n more rows; batches are seeded by their first row."""
         done = 0
         while done < n:
             k = min(self.batch_size, n - done)

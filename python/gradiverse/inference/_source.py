@@ -56,8 +56,8 @@ class Source:
         if not est.prior.contains(theta[rows]).all():
             bad = rows[~est.prior.contains(theta[rows])][0]
             raise ValueError(
-                f"NRE.fit: row {bad} of theta lies outside the prior; give the prior that"
-                " the parameters were drawn from, or leave such rows out"
+                f"NRE.fit: row {bad} of theta lies outside the prior; give the prior"
+                " that the parameters were drawn from, or leave such rows out"
             )
         if len(rows) < 4:
             raise ValueError(f"NRE.fit: {len(rows)} valid rows; at least 4 are needed")
@@ -138,8 +138,8 @@ class Source:
             count += 1
         if not count and n % size == 1:
             raise ValueError(
-                f"NRE.fit: {n} rows in batches of {size} leave a batch of one row, which"
-                " has no contrasts; choose another batch_size"
+                f"NRE.fit: {n} rows in batches of {size} leave a batch of one row,"
+                " which has no contrasts; choose another batch_size"
             )
         return int(count)
 

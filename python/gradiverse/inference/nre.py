@@ -55,8 +55,9 @@ class NRE:
         data could not have failed, or validity is part of the data.
     head : None, "residual" or callable
         None: f(θ) · g(x) + a(θ) with networks f, g, a, which holds every exponential
-        family; narrower ones where there are several marginals. "residual": a residual network with batch normalisation on features and
-        parameters. A callable ``head(groups, n_theta, n_features)`` returns a `Head`.
+        family; narrower ones where there are several marginals. "residual": a residual
+        network with batch normalisation on features and parameters. A callable
+        ``head(groups, n_theta, n_features)`` returns a `Head`.
     inputs : "both", "score" or "uniform"
         How a parameter enters: normal score, √12 (cdf - ½), or both.
     data : "standard" or "scores"
@@ -69,8 +70,8 @@ class NRE:
     members : int
         Networks trained from different seeds whose log ratios are averaged.
     augment : callable, optional
-        ``augment(batch, key) -> batch`` for {"theta", "x"} of raw values, traced: redraw
-        noise of x at every step.
+        ``augment(batch, key) -> batch`` for {"theta", "x"}, traced: redraw the noise of
+        raw x at every step; theta is as the network sees it.
     **training
         epochs 100, batch_size 128, learning_rate 1e-3 (the top of a cosine after one
         epoch of warm-up, or a schedule), weight_decay 1e-2, clip 5, average 0.99 (of
@@ -126,13 +127,13 @@ class NRE:
         unknown = set(training) - set(_TRAINING)
         if unknown:
             raise TypeError(
-                f"NRE: no option {', '.join(sorted(unknown))}; of the training there are"
-                f" {', '.join(_TRAINING)}"
+                f"NRE: no option {', '.join(sorted(unknown))}; of the training there"
+                f" are {', '.join(_TRAINING)}"
             )
         if failures not in ("accident", "outcome"):
             raise ValueError(
-                f"NRE: failures={failures!r}; choose 'accident' (the real data could not"
-                " have failed) or 'outcome' (validity is part of the data)"
+                f"NRE: failures={failures!r}; choose 'accident' (the real data could"
+                " not have failed) or 'outcome' (validity is part of the data)"
             )
         if embedding is not None and not isinstance(embedding, Layer):
             raise TypeError(

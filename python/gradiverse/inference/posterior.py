@@ -137,8 +137,8 @@ class Posterior:
         """
         if not self._normalised:
             raise ValueError(
-                "log_evidence: NRE-B leaves a free function of x in the log ratio; train"
-                " with loss='nre-c' or 'nre-a'"
+                "log_evidence: NRE-B leaves a free function of x in the log ratio;"
+                " train with loss='nre-c' or 'nre-a'"
             )
         values = np.array([self._log_z(g) for g in range(len(self.marginals))])
         return float(values[0]) if self.joint else values
@@ -217,8 +217,8 @@ class Posterior:
             if m == want:
                 return Marginal(self, g)
         raise ValueError(
-            f"no head for the marginal {want}; there are {list(self.marginals)[:20]}. Of"
-            " a joint posterior take columns of .sample"
+            f"no head for the marginal {want}; there are {list(self.marginals)[:20]}."
+            " Of a joint posterior take columns of .sample"
         )
 
     def _cover(self):
@@ -233,8 +233,8 @@ class Posterior:
         if len(done) < self.d:
             missing = [self.names[i] for i in range(self.d) if i not in done]
             raise ValueError(
-                f"sample: {', '.join(missing)} are in no marginal of this estimator; use"
-                " .marginal(...) for those that are"
+                f"sample: {', '.join(missing)} are in no marginal of this estimator;"
+                " use .marginal(...) for those that are"
             )
         return chosen
 

@@ -73,7 +73,7 @@ class Round:
         )
 
     def lost(self, prior):
-        """Largest posterior mass at an edge that is not the prior's: (mass, name, side).
+        """Largest posterior mass at an edge that is no prior edge: (mass, name, side).
 
         None where every edge of the box is one of the prior.
         """
@@ -152,8 +152,8 @@ def truncate(ratio, prior, epsilon, rng, n=100_000):
     h = each.mean(axis=0)
     if not np.isfinite(h).all():
         raise ValueError(
-            "the log ratio is not finite inside the box; the network has diverged: train"
-            " with a smaller learning rate"
+            "the log ratio is not finite inside the box; the network has diverged:"
+            " train with a smaller learning rate"
         )
     u = prior.cdf(theta)
     bounds = prior.bounds.copy()

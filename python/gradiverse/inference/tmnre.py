@@ -221,8 +221,9 @@ class TMNRE:
         self._pool.add(missing, prior, self._seed(0))
         self.estimator = self._train(prior, self.marginals, 0)
         self.posterior = self.estimator.posterior(self.x_obs)
+        inside = len(self._pool.inside(box))
         self._tell(
-            f"last: box volume {np.exp(self.log_volume):.3g}, {len(self._pool.inside(box))} simulations"
+            f"last: box volume {np.exp(self.log_volume):.3g}, {inside} simulations"
             f" inside, {self.n_simulations} in all; validation loss"
             f" {_best(self.estimator):.4f}"
         )
