@@ -1,8 +1,7 @@
-"""Build of the C extensions; metadata is in pyproject.toml.
+"""Build of the C extension; metadata is in pyproject.toml.
 
-All C sources below csrc/ become ``gradiverse._core``; csrc/io becomes
-``gradiverse._h5``. ``GV_NO_EXT=1`` leaves both out (used when only the Python
-metadata of a development tree is to be installed).
+All C sources below csrc/ become ``gradiverse._core``. ``GV_NO_EXT=1`` leaves it out
+(used when only the Python metadata of a development tree is to be installed).
 """
 
 import sys
@@ -17,18 +16,12 @@ import buildc
 
 
 def extensions():
-    """The extensions whose sources exist in this tree."""
+    """The engine, unless it is left out."""
     if buildc.enabled("GV_NO_EXT"):
         return []
-    folders = {"_core": (*buildc.ENGINE, "pymod"), "_h5": ("io",)}
-    # the last folder holds the module's own file; without it there is nothing to load
-    present = {n: dirs for n, dirs in folders.items() if buildc.sources(dirs[-1:])}
-    found = {name: buildc.sources(dirs) for name, dirs in present.items()}
+    files = buildc.sources((*buildc.ENGINE, "pymod"))
     return [
-        Extension(
-            f"gradiverse.{name}", [str(f.relative_to(buildc.ROOT)) for f in files]
-        )
-        for name, files in found.items()
+        Extension("gradiverse._core", [str(f.relative_to(buildc.ROOT)) for f in files])
     ]
 
 
@@ -53,12 +46,9 @@ class BuildExt(build_ext):
         file = self.get_ext_filename(ext.name)
         folder = buildc.ROOT / "python" if inplace else Path(self.build_lib).resolve()
         target = folder / file
-        if ext.name == "gradiverse._h5":
-            libraries = [buildc.find_hdf5()]
-        else:
-            stays = inplace or buildc.enabled("GV_SANITIZE")
-            blas = buildc.find_blas(target.parent if stays else None)
-            libraries = [blas, buildc.find_fftw()]
+        stays = inplace or buildc.enabled("GV_SANITIZE")
+        blas = buildc.find_blas(target.parent if stays else None)
+        libraries = [blas, buildc.find_fftw()]
         builder = buildc.Builder(libraries, "release" if inplace else "wheel")
         with builder.lock():
             objects = builder.compile([buildc.ROOT / s for s in ext.sources])

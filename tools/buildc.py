@@ -12,7 +12,7 @@ CC, GV_JOBS            compiler; number of parallel compilations
 GV_WERROR=1            warnings are errors
 GV_SANITIZE=1          -O1 -g with the address and undefined-behaviour sanitizers
 GV_BLAS_DIR/GV_BLAS_LIB   another BLAS+LAPACK than scipy-openblas32
-GV_FFTW_DIR, GV_HDF5_DIR  prefixes that hold include/ and lib/
+GV_FFTW_DIR  prefix that holds include/ and lib/
 """
 
 import contextlib
@@ -149,19 +149,6 @@ def find_fftw():
         ["-lfftw3", "-lfftw3f"],
         "apt install libfftw3-dev | dnf install fftw-devel | brew install fftw | "
         "conda install -c conda-forge fftw (or set GV_FFTW_DIR)",
-    )
-
-
-def find_hdf5():
-    """The serial HDF5 C library."""
-    return _system_library(
-        "HDF5",
-        "GV_HDF5_DIR",
-        [("hdf5",), ("hdf5-serial",)],
-        "hdf5.h",
-        ["-lhdf5"],
-        "apt install libhdf5-dev | dnf install hdf5-devel | brew install hdf5 | "
-        "conda install -c conda-forge hdf5 (or set GV_HDF5_DIR)",
     )
 
 
