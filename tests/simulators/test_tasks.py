@@ -58,6 +58,57 @@ def test_two_moons_and_mixture_densities_integrate_to_what_is_simulated():
         assert abs(inside - expected) < 5 * np.sqrt(inside / len(x)) + 2e-3, name
 
 
+def test_constants_of_the_likelihoods():
+    # the published laws, written out with SciPy
+    t, x = np.full((1, 10), 0.3), np.linspace(-1, 1, 10)
+    want = stats.norm(0.3, np.sqrt(0.1)).logpdf(x).sum()
+    for name in ("gaussian_linear", "gaussian_linear_uniform"):
+        assert simulators.task(name).log_likelihood(t, x)[0] == pytest.approx(want)
+    narrow = stats.norm(0, np.sqrt(0.1))
+    assert simulators.task("gaussian_linear").prior.log_prob(t)[0] == pytest.approx(
+        narrow.logpdf(0.3) * 10
+    )
+    task = simulators.task("gaussian_mixture")
+    for gap in (0.05, 0.5, 2.0):
+        wide, core = (stats.multivariate_normal([0, 0], v).pdf([gap, 0])
+                      for v in (1.0, 0.01))  # fmt: skip
+        got = task.log_likelihood(np.array([[1.0, 2.0]]), [1.0 + gap, 2.0])
+        assert got[0] == pytest.approx(np.log(0.5 * wide + 0.5 * core))
+    assert task.prior.bounds.tolist() == [[-10.0, 10.0]] * 2
+    t = np.array([[0.3, 0.4]])
+    rho, a = 0.12, 0.7
+    x = np.array([rho * np.cos(a) + 0.25, rho * np.sin(a)])
+    x += np.array([-0.7, 0.1]) / np.sqrt(2)
+    want = stats.norm(0.1, 0.01).logpdf(rho) - np.log(np.pi * rho)
+    task = simulators.task("two_moons")
+    assert task.log_likelihood(t, x)[0] == pytest.approx(want)
+    x[0] -= 2 * rho * np.cos(a)  # the other half of the ring
+    assert task.log_likelihood(t, x)[0] == -np.inf
+    t, x = np.array([[0.62, 0.85, 0.4]]), np.array([0.6, 0.05, 0.7])
+    want = stats.norm(0.62, 0.03).logpdf(0.6) + stats.norm(0.4, 0.2).logpdf(0.7)
+    want += stats.norm(np.hypot(0.02, 0.05), 0.005).logpdf(0.05)
+    assert simulators.task("torus").log_likelihood(t, x)[0] == pytest.approx(want)
+
+
+def test_torus_posterior_by_quadrature():
+    # a small ring: equal area weighs large radii, .17 sd of the mean radius
+    task = simulators.task("torus")
+    draws = task.posterior(task.observation, 20_000, rng=0)
+    axis = np.linspace(-0.07, 0.07, 561)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    theta = np.column_stack([grid + np.array([0.6, 0.8]), np.ones(len(grid))])
+    h = task.log_likelihood(theta, task.observation)
+    w = np.exp(h - h.max())
+    w /= w.sum()
+    for f in (lambda t: np.hypot(t[:, 0] - 0.6, t[:, 1] - 0.8), lambda t: t[:, 0]):
+        mean = w @ f(theta)
+        sd = np.sqrt(w @ (f(theta) - mean) ** 2)
+        assert abs(f(draws).mean() - mean) < 4 * sd / np.sqrt(20_000)
+        assert abs(f(draws).std() / sd - 1) < 4 / np.sqrt(40_000)
+    law = stats.truncnorm(-5, 0, 1.0, 0.2)
+    assert stats.kstest(draws[:, 2], law.cdf).pvalue > 1e-3
+
+
 def test_slcp_likelihood_is_that_of_four_normal_draws():
     task = simulators.task("slcp")
     theta = task.prior.sample(20, rng=0)
@@ -99,6 +150,11 @@ def test_slcp_posterior_against_importance_sampling():
 def test_distractors_columns_and_noise():
     task = simulators.task("slcp_distractors")
     assert task.data_columns.tolist() == [22, 33, 23, 67, 42, 21, 16, 90]
+    # the mixture under which the noise of the ten stored observations is usual
+    assert task.loc[0, 0] == pytest.approx(15 * 0.4967141530112327)
+    assert task.loc[19, 91] == pytest.approx(-3.1217528590880956)
+    assert task.factor[0, 0, 0] == pytest.approx(3.423324718497607)
+    assert task.factor[19, 91, 0] == pytest.approx(0.07580650836815866)
     theta = np.tile([0.7, -2.0, 1.1, -0.9, 0.6], (20_000, 1))
     x = task.simulate(theta, rng=0)
     mine = x[:, task.data_columns]
