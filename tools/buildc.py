@@ -12,7 +12,7 @@ CC, GV_JOBS            compiler; number of parallel compilations
 GV_WERROR=1            warnings are errors
 GV_SANITIZE=1          -O1 -g with the address and undefined-behaviour sanitizers
 GV_BLAS_DIR/GV_BLAS_LIB   another BLAS+LAPACK than scipy-openblas32
-GV_FFTW_DIR  prefix that holds include/ and lib/
+GV_FFTW_DIR            prefix that holds include/ and lib/
 """
 
 import contextlib

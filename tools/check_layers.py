@@ -51,7 +51,8 @@ def c_violations(csrc):
                 yield f"{path}: {layer} may not include {name}"
             for pattern, allowed in SYSTEM.items():
                 if re.fullmatch(pattern, name) and layer not in allowed:
-                    yield f"{path}: only {'/'.join(sorted(allowed)) or 'Python'} includes {name}"
+                    home = "/".join(sorted(allowed)) or "Python"
+                    yield f"{path}: only {home} includes {name}"
 
 
 def imported(tree, parts):
