@@ -27,7 +27,7 @@ typedef enum gv_conv_method {
 typedef struct gv_conv {
     gv_dtype dtype;
     gv_conv_method method;
-    bool periodic;
+    bool periodic, relu;                /* relu: forward gives max(y, 0) */
     int64_t batch, groups, c_in, c_out; /* channels of all groups */
     int64_t in[3], out[3], kernel[3], stride[3], dilation[3], low[3];
 } gv_conv;

@@ -154,17 +154,19 @@ static void pack_panel(void *ctx, int64_t task)
             }
 }
 
-/* y[j step] = r[j] + b for a row of n results; two rows in turn */
+/* y[j step] = max(r[j] + b, least) for a row of n results, NaN stays; two rows in turn */
 #define DEFINE_PUT(T, NAME)                                                     \
-    static void NAME(const void *pr, int64_t n, const void *bias, int64_t step, \
-                     void *py)                                                  \
+    static void NAME(const void *pr, int64_t n, const void *bias, double floor, \
+                     int64_t step, void *py)                                    \
     {                                                                           \
-        const T *r = pr, b = bias ? *(const T *)bias : 0;                       \
+        const T *r = pr, b = bias ? *(const T *)bias : 0, least = (T)floor;     \
         T *restrict y = py;                                                     \
         if (step == 1)                                                          \
-            for (int64_t j = 0; j < n; j++) y[j] = r[j] + b;                    \
+            for (int64_t j = 0; j < n; j++)                                     \
+                y[j] = least > r[j] + b ? least : r[j] + b;                     \
         else                                                                    \
-            for (int64_t j = 0; j < n; j++) y[j * step] = r[j] + b;             \
+            for (int64_t j = 0; j < n; j++)                                     \
+                y[j * step] = least > r[j] + b ? least : r[j] + b;              \
     }                                                                           \
     static void NAME##_pair(const void *pr, const void *pq, int64_t n,          \
                             const void *bias, void *py)                         \
@@ -184,6 +186,7 @@ static void put_row(const direct *d, const char *const *results, const int64_t *
                     const char *bias, char *to)
 {
     bool single = d->item == 4;
+    double least = gv_conv_floor(d->c, d->pass);
     int64_t step = d->strip->axis[2].step, both = 0;
     if (d->phases == 2) {
         both = gv_conv_least(n[0], n[1]);
@@ -191,7 +194,7 @@ static void put_row(const direct *d, const char *const *results, const int64_t *
     }
     for (int p = 0; p < d->phases; p++)
         (single ? put_f : put_d)(results[p] + (size_t)both * d->item, n[p] - both, bias,
-                                 step, to + (size_t)(both * step + p) * d->item);
+                                 least, step, to + (size_t)(both * step + p) * d->item);
 }
 
 /* The block's results of one channel of one entry, from positions to their places. */

@@ -3,6 +3,8 @@
 #ifndef GV_KERNELS_CONV_TABLE_H
 #define GV_KERNELS_CONV_TABLE_H
 
+#include <math.h>
+
 #include "kernels/conv.h"
 
 enum {
@@ -24,9 +26,9 @@ typedef struct gv_conv_tiles {
 typedef struct gv_conv_winograd {
     int points[3], taps[3], outs[3]; /* points = taps + outs - 1 on each axis */
     void (*input)(const gv_conv_tiles *t, const float *strip, float *v);
-    /* onto the strip, plus the bias of each channel */
+    /* onto the strip, plus the bias of each channel, at least `least` */
     void (*output)(const gv_conv_tiles *t, const float *m, const float *bias,
-                   float *strip);
+                   float least, float *strip);
     /* of cotangents: the transpose of output */
     void (*cotangent)(const gv_conv_tiles *t, const float *strip, float *z);
     /* lanes of weights (tap-major, `lanes` each) to points fs apart */
@@ -94,6 +96,11 @@ void gv_conv_for(int64_t blocks, gv_conv_block run, void *ctx, size_t memory,
 /* Workers that a loop over so many blocks has. */
 int64_t gv_conv_workers(int64_t blocks);
 
+/* Results are at least this. */
+static inline double gv_conv_floor(const gv_conv *c, gv_conv_pass pass)
+{
+    return c->relu && pass == GV_CONV_FORWARD ? 0 : -HUGE_VAL;
+}
 static inline int64_t gv_conv_up(int64_t n, int64_t to)
 {
     return (n + to - 1) / to * to;

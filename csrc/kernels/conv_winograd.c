@@ -296,7 +296,7 @@ static void result_block(void *ctx, int64_t task, void *memory)
     for (int64_t i = 0; i < p.images; i++) {
         int64_t entry = (p.image + i) * d->c->groups + group;
         d->form->output(&t, tiles + i * p.each * mp, d->padded + group * d->mp + m0,
-                        strip);
+                        (float)gv_conv_floor(d->c, d->pass), strip);
         put_block(d, &p, ms, mp, strip, d->y + (entry * d->m + m0) * plane);
     }
 }

@@ -2,6 +2,7 @@
  *
  *   y[n, o, j] = b[o] + sum_{c, t} w[o, c, t] x[n, c, j stride + t dilation - low]
  *
+ * or with act 1 max(y, 0), whose derivative takes g where y > 0.
  * x is zero outside, `low` and `high` points of it on each axis are read, or periodic. All
  * three are linear in each operand, and closed under transposition: with y = A(w) x the
  * cotangents are A(w)^T g (conv_data_bwd, the transposed convolution) and the sum over
@@ -11,16 +12,16 @@
 #include "ops/ops.h"
 #include "ops/rank.h"
 
-enum { AXES = 3, ATTRS = 3 + 5 * (AXES + 1) };
+enum { AXES = 3, ATTRS = 4 + 5 * (AXES + 1) };
 
-/* The attributes that all three begin with, and the sizes that end those of the others. */
+/* The attributes that all three begin with; conv ends with act, the others with sizes. */
 typedef struct setting {
     gv_ints stride, dilation, low, high, extra;
-    int64_t groups, periodic, method;
+    int64_t groups, periodic, method, act;
     int axes;
 } setting;
 
-static setting setting_of(const int64_t *attr, int nattr)
+static setting setting_of(const gv_op *op, const int64_t *attr)
 {
     const int64_t *p = attr;
     setting s = { .stride = gv_ints_take(&p) };
@@ -30,13 +31,16 @@ static setting setting_of(const int64_t *attr, int nattr)
     s.groups = *p++;
     s.periodic = *p++;
     s.method = *p++;
-    if (p < attr + nattr) s.extra = gv_ints_take(&p);
+    if (op == &gv_op_conv)
+        s.act = *p;
+    else
+        s.extra = gv_ints_take(&p);
     s.axes = s.stride.n;
     return s;
 }
 
-/* The same attributes, ending in `extra` (n values; 0: nothing). Returns how many. */
-static int put_setting(const setting *s, int n, const int64_t *extra, int64_t *attr)
+/* The same attributes, ending in `extra` or without it in act 0. Returns how many. */
+static int put_setting(const setting *s, const int64_t *extra, int64_t *attr)
 {
     int64_t *p = attr;
     gv_ints_put(&p, s->axes, s->stride.v);
@@ -46,7 +50,10 @@ static int put_setting(const setting *s, int n, const int64_t *extra, int64_t *a
     *p++ = s->groups;
     *p++ = s->periodic;
     *p++ = s->method;
-    if (n > 0) gv_ints_put(&p, n, extra);
+    if (extra)
+        gv_ints_put(&p, s->axes, extra);
+    else
+        *p++ = 0;
     return (int)(p - attr);
 }
 
@@ -69,6 +76,8 @@ static gv_status check_setting(const gv_infer *inf, const setting *s, bool extra
     }
     if (s->groups < 1)
         return gv_fail(GV_ERR_VALUE, "%s: groups must be at least 1", name);
+    if (s->act < 0 || s->act > 1)
+        return gv_fail(GV_ERR_VALUE, "%s: act is 0 or 1", name);
     if (s->method < GV_CONV_AUTO || s->method > GV_CONV_WINOGRAD)
         return gv_fail(GV_ERR_VALUE, "%s: method is 0, 1 or 2", name);
     return GV_OK;
@@ -108,6 +117,7 @@ static gv_conv conv_of(const setting *s, const gv_type *x, const gv_type *y,
     gv_conv c = { .dtype = x->dtype,
                   .method = (gv_conv_method)s->method,
                   .periodic = s->periodic != 0,
+                  .relu = s->act == 1,
                   .batch = gv_dim_back(x, s->axes + 2),
                   .groups = s->groups,
                   .c_in = gv_dim_back(x, s->axes + 1),
@@ -224,14 +234,14 @@ static const int64_t *sizes_of(const gv_graph *g, gv_val v, int axes)
 static gv_val emit_conv(gv_graph *g, const setting *s, int nin, const gv_val *in)
 {
     int64_t attr[ATTRS];
-    return gv_emit(g, &gv_op_conv, nin, in, put_setting(s, 0, NULL, attr), attr);
+    return gv_emit(g, &gv_op_conv, nin, in, put_setting(s, NULL, attr), attr);
 }
 
 static gv_val emit_data(gv_graph *g, const setting *s, const int64_t *size, int nin,
                         const gv_val *in)
 {
     int64_t attr[ATTRS];
-    int n = put_setting(s, s->axes, size, attr);
+    int n = put_setting(s, size, attr);
     return gv_emit(g, &gv_op_conv_data_bwd, nin, in, n, attr);
 }
 
@@ -239,8 +249,15 @@ static gv_val emit_weight(gv_graph *g, const setting *s, const int64_t *kernel,
                           gv_val x, gv_val y)
 {
     int64_t attr[ATTRS];
-    int n = put_setting(s, s->axes, kernel, attr);
+    int n = put_setting(s, kernel, attr);
     return gv_emit(g, &gv_op_conv_weight_bwd, 2, (gv_val[2]){ x, y }, n, attr);
+}
+
+/* v where y > 0, else 0: the derivative of max(y, 0). */
+static gv_val emit_mask(gv_graph *g, gv_val y, gv_val v)
+{
+    gv_val zero = gv_emit_zeros_like(g, y);
+    return gv_emit_3(g, &gv_op_where, gv_emit_2(g, &gv_op_gt, y, zero), v, zero);
 }
 
 /* Tangent of an operator linear in each of two operands, plus a bias. */
@@ -248,18 +265,20 @@ static gv_status linear_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in
                             gv_val *d_out)
 {
     gv_val bias = node->nin > 2 ? d_in[2] : GV_NONE, sum = GV_NONE;
-    setting s = setting_of(node->attr, node->nattr);
+    gv_val y = gv_node_out(node, 0);
+    setting s = setting_of(node->op, node->attr);
+    int64_t attr[ATTRS];
+    int nattr = put_setting(&s, node->op == &gv_op_conv ? NULL : s.extra.v, attr);
     for (int i = 0; i < 2; i++) {
         if (d_in[i] == GV_NONE) continue;
         gv_val in[3] = { i == 0 ? d_in[0] : node->in[0], i == 1 ? d_in[1] : node->in[1],
                          bias };
-        int nin = bias == GV_NONE ? 2 : 3;
-        gv_val v = gv_emit(g, node->op, nin, in, node->nattr, node->attr);
+        gv_val v = gv_emit(g, node->op, bias == GV_NONE ? 2 : 3, in, nattr, attr);
         sum = gv_emit_sum2(g, sum, v);
         bias = GV_NONE;
     }
-    d_out[0] =
-        bias == GV_NONE ? sum : emit_everywhere(g, bias, gv_node_out(node, 0), s.axes);
+    if (bias != GV_NONE) sum = emit_everywhere(g, bias, y, s.axes);
+    d_out[0] = s.act == 1 && sum != GV_NONE ? emit_mask(g, y, sum) : sum;
     return GV_OK;
 }
 
@@ -267,7 +286,7 @@ static gv_status linear_jvp(gv_graph *g, const gv_node *node, const gv_val *d_in
 static gv_status linear_batch(gv_graph *g, const gv_node *node, int64_t n,
                               const gv_val *in, const bool *batched, gv_val *out)
 {
-    setting s = setting_of(node->attr, node->nattr);
+    setting s = setting_of(node->op, node->attr);
     gv_type x = *gv_in_type(g, node, 0), y = node->type[0];
     gv_val all[3];
     if (batched[0] && !batched[1] && (node->nin < 3 || !batched[2]) &&
@@ -292,7 +311,7 @@ static gv_status linear_batch(gv_graph *g, const gv_node *node, int64_t n,
 
 static gv_status conv_infer(gv_infer *inf)
 {
-    setting s = setting_of(inf->attr, inf->nattr);
+    setting s = setting_of(inf->op, inf->attr);
     GV_TRY(check_setting(inf, &s, false));
     GV_TRY(check_inputs(inf, &s, true));
     const gv_type *x = &inf->in[0], *w = &inf->in[1];
@@ -315,7 +334,7 @@ static gv_status conv_infer(gv_infer *inf)
 
 static gv_status conv_forward(const gv_call *call)
 {
-    setting s = setting_of(call->attr, call->nattr);
+    setting s = setting_of(call->op, call->attr);
     const gv_type *w = call->in_type + 1;
     gv_conv c = conv_of(&s, call->in_type, call->out_type,
                         w->shape.dim + w->shape.ndim - s.axes);
@@ -326,9 +345,10 @@ static gv_status conv_forward(const gv_call *call)
 static gv_status conv_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                           gv_val *g_in)
 {
-    setting s = setting_of(node->attr, node->nattr);
+    setting s = setting_of(node->op, node->attr);
     gv_val x = node->in[0], w = node->in[1], gy = g_out[0];
     int64_t size[AXES];
+    if (s.act == 1) gy = emit_mask(g, gv_node_out(node, 0), gy);
     if (g_in[0] != GV_NONE) {
         memcpy(size, sizes_of(g, x, s.axes), (size_t)s.axes * sizeof *size);
         g_in[0] = emit_data(g, &s, size, 2, (gv_val[2]){ gy, w });
@@ -367,13 +387,16 @@ const gv_op gv_op_conv = {
         "Convolution (cross-correlation) of 1 to 3 axes, plus a bias if given; k = "
         "c/groups; low, high: points of zero padding; method: 0 chooses, 1 direct, 2 "
         "Winograd where it applies.",
-    .attrs = COMMON,
-    .samples =
-        "r[2,3,6,5] r[4,3,3,3] r[4] | " TWO "; r[2,4,11] r[6,2,3] | " ODD
-        "; r[1,4,7,9] r[2,2,2,3] r[2] | " MIXED "; r[1,2,3,5,4] r[3,2,3,3,3] | " AROUND
-        "; r[2,16,9,7] r[18,16,3,3] r[18] | " TWO "; r[1,9,4,5,4] r[8,9,3,3,3] | " CUBE
-        "; r[1,8,70] r[11,8,3] r[11] | " ONE "; r[3,2,1,5] r[3,2,1,3] r[3,2] | " ONE
-        "; r[1,1,1] r[1,1,1] r[1] | " POINT "; r[0,2,4] r[3,2,3] r[3] | " ONE,
+    .attrs = COMMON ", act:int",
+    .samples = "r[2,3,6,5] r[4,3,3,3] r[4] | " TWO " act=1; r[2,4,11] r[6,2,3] | " ODD
+               " act=0; r[1,4,7,9] r[2,2,2,3] r[2] | " MIXED
+               " act=0; r[1,2,3,5,4] r[3,2,3,3,3] | " AROUND
+               " act=0; r[2,16,9,7] r[18,16,3,3] r[18] | " TWO
+               " act=1; r[1,9,4,5,4] r[8,9,3,3,3] | " CUBE
+               " act=1; r[1,16,70] r[11,16,3] r[11] | " ONE
+               " act=0; r[3,2,1,5] r[3,2,1,3] r[3,2] | " ONE
+               " act=1; r[1,1,1] r[1,1,1] r[1] | " POINT
+               " act=0; r[0,2,4] r[3,2,3] r[3] | " ONE " act=0",
     .flags = 0,
     .infer = conv_infer,
     .forward = conv_forward,
@@ -387,7 +410,7 @@ const gv_op gv_op_conv = {
 
 static gv_status data_infer(gv_infer *inf)
 {
-    setting s = setting_of(inf->attr, inf->nattr);
+    setting s = setting_of(inf->op, inf->attr);
     GV_TRY(check_setting(inf, &s, true));
     GV_TRY(check_inputs(inf, &s, true));
     const gv_type *g = &inf->in[0], *w = &inf->in[1];
@@ -410,7 +433,7 @@ static gv_status data_infer(gv_infer *inf)
 
 static gv_status data_forward(const gv_call *call)
 {
-    setting s = setting_of(call->attr, call->nattr);
+    setting s = setting_of(call->op, call->attr);
     const gv_type *w = call->in_type + 1;
     gv_conv c = conv_of(&s, call->out_type, call->in_type,
                         w->shape.dim + w->shape.ndim - s.axes);
@@ -421,7 +444,7 @@ static gv_status data_forward(const gv_call *call)
 static gv_status data_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                           gv_val *g_in)
 {
-    setting s = setting_of(node->attr, node->nattr);
+    setting s = setting_of(node->op, node->attr);
     gv_val y = node->in[0], w = node->in[1], q = g_out[0];
     if (g_in[0] != GV_NONE) g_in[0] = emit_conv(g, &s, 2, (gv_val[2]){ q, w });
     if (g_in[1] != GV_NONE) {
@@ -463,7 +486,7 @@ const gv_op gv_op_conv_data_bwd = {
 
 static gv_status weight_infer(gv_infer *inf)
 {
-    setting s = setting_of(inf->attr, inf->nattr);
+    setting s = setting_of(inf->op, inf->attr);
     GV_TRY(check_setting(inf, &s, true));
     GV_TRY(check_inputs(inf, &s, false));
     const gv_type *x = &inf->in[0], *g = &inf->in[1];
@@ -487,7 +510,7 @@ static gv_status weight_infer(gv_infer *inf)
 
 static gv_status weight_forward(const gv_call *call)
 {
-    setting s = setting_of(call->attr, call->nattr);
+    setting s = setting_of(call->op, call->attr);
     gv_conv c = conv_of(&s, call->in_type, call->in_type + 1, s.extra.v);
     run(call, GV_CONV_WEIGHT, &c, s.axes + 2);
     return GV_OK;
@@ -496,7 +519,7 @@ static gv_status weight_forward(const gv_call *call)
 static gv_status weight_vjp(gv_graph *g, const gv_node *node, const gv_val *g_out,
                             gv_val *g_in)
 {
-    setting s = setting_of(node->attr, node->nattr);
+    setting s = setting_of(node->op, node->attr);
     gv_val x = node->in[0], y = node->in[1], p = g_out[0];
     if (g_in[0] != GV_NONE) {
         int64_t size[AXES];

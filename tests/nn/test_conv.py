@@ -232,6 +232,39 @@ def test_winograd_is_chosen_and_refused():
         assert np.array_equal(auto, direct)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("method", ["direct", "winograd"])
+def test_relu_in_the_same_pass(method, dtype):
+    """As max(y, 0) afterwards, values and derivatives bit for bit; NaN stays NaN."""
+    x = RNG.normal(size=(2, 9, 13, 7)).astype(dtype)
+    w, b = RNG.normal(size=(17, 9, 3, 3)).astype(dtype), np.ones(17, dtype)
+    x[0, 0, 0, 0] = np.nan
+
+    def inside(x, w, b):
+        return convolution(x, w, b, method=method, act="relu")
+
+    def after(x, w, b):
+        return np.maximum(convolution(x, w, b, method=method), 0)
+
+    y = inside(x, w, b)
+    assert np.isnan(y[0, :, 0, 0]).all()
+    np.testing.assert_array_equal(y, after(x, w, b))
+    x[0, 0, 0, 0] = 0
+    for f in (inside, after):
+        assert f(x, w, b).min() == 0
+    g = RNG.normal(size=y.shape).astype(dtype)
+    pulled = [gv.vjp(f, x, w, b)[1](g) for f in (inside, after)]
+    for one, two in zip(*pulled, strict=True):
+        np.testing.assert_array_equal(one, two)
+    layer = gv.nn.Conv2d(9, 17, 3)
+    net = gv.nn.Sequential(layer, gv.nn.Activation("relu"))
+    params = net.init(0, dtype)
+    want = np.maximum(layer.apply(params["0"], x), 0)
+    np.testing.assert_array_equal(net.apply(params, x), want)
+    with pytest.raises(ValueError, match="act must be one of"):
+        convolution(x, w, b, act="tanh")
+
+
 def test_same_bits_for_any_number_of_threads():
     x = RNG.normal(size=(3, 24, 40, 40)).astype("f4")
     w = RNG.normal(size=(40, 24, 3, 3)).astype("f4")

@@ -45,7 +45,7 @@ def _entries(one, core, *arrays):
     return done.reshape(*lead, *done.shape[1:])
 
 
-def conv(x, w, *bias, stride, dilation, low, high, groups, periodic, method):
+def conv(x, w, *bias, stride, dilation, low, high, groups, periodic, method, act):
     """Sum over taps of slices of x times the weights of the tap."""
     n = len(stride)
     setting = dict(stride=stride, dilation=dilation, low=low, periodic=periodic)
@@ -63,7 +63,8 @@ def conv(x, w, *bias, stride, dilation, low, high, groups, periodic, method):
                 mine[(..., *to)] += np.einsum("nk...,ok->no...", part, weight)
         return y + (bias[0].reshape(-1, *[1] * n) if bias else 0)
 
-    return _entries(one, n + 2, x.astype(float), w, *bias).astype(x.dtype)
+    y = _entries(one, n + 2, x.astype(float), w, *bias).astype(x.dtype)
+    return np.maximum(y, 0) if act else y
 
 
 def conv_data_bwd(
