@@ -14,6 +14,10 @@ import numpy as np
 
 CELLS = 600
 DRAWS = 1_500_000
+#: half-widths that cuts at a ratio of 1e-6 leave of a Gaussian are 5.3 sds; beyond this
+#: a posterior is no longer taken for one
+GAUSSIAN = 5.8
+PAD = 1.25
 
 
 class Tabulated:
@@ -79,7 +83,7 @@ class Region:
         Half-width in sds of the turned coordinates.
     """
 
-    def __init__(self, prior, centre, covariance, reach=5.0):
+    def __init__(self, prior, centre, covariance, reach=6.0):
         self.prior, self.centre = prior, np.array(centre)
         self.L = np.linalg.cholesky(covariance)
         self.reach = float(reach)
@@ -117,3 +121,46 @@ class Region:
         high = np.minimum(self.centre + half, self.prior.bounds[:, 1])
         columns = zip(self.prior.names, draws.T, low, high, strict=True)
         return Prior({name: Tabulated(x, a, b) for name, x, a, b in columns})
+
+
+class Box(Region):
+    """The prior in its box: for posteriors far from Gaussian, whose ridge bends."""
+
+    def __init__(self, prior, centre, covariance):
+        self.prior, self.centre = prior, np.array(centre)
+        self.L = np.linalg.cholesky(covariance)
+
+    def sample(self, n, rng):
+        """n draws (n, d)."""
+        return self.prior.sample(n, rng)
+
+    def marginals(self):
+        """The prior itself: its columns are independent."""
+        return self.prior
+
+
+def region(prior, box, centre, covariance):
+    """Where surveys of the last round are drawn.
+
+    Parameters
+    ----------
+    prior : Prior
+        Before truncation.
+    box : (d, 2) array
+        What truncation left.
+    centre, covariance
+        Of a Gaussian about the posterior's middle.
+
+    Returns
+    -------
+    Region
+        The turned box where the truncated one is as wide as that of a Gaussian,
+        within PAD times the truncated one (posteriors at the middle then have no edge
+        nearby); `Box` where it is wider.
+    """
+    half = 0.5 * np.diff(box)[:, 0]
+    if (half / np.sqrt(np.diag(covariance))).max() > GAUSSIAN:
+        return Box(prior.truncate(box), centre, covariance)
+    middle = box.mean(axis=1)
+    wide = np.stack([middle - PAD * half, middle + PAD * half], axis=1)
+    return Region(prior.truncate(wide), centre, covariance)

@@ -17,7 +17,8 @@ from .. import optim
 from .._html import write_text
 from . import _check
 from ._object_head import ObjectHead
-from ._region import Region
+from ._region import Box
+from ._region import region as last_region
 from ._summary import SOFT, Summary
 from .posterior import first_guess
 from .priors import prior as prior_of
@@ -243,7 +244,8 @@ class Learner:
         inside, centre = self.truncate()
         begin = time.perf_counter()
         summary = recentred(self.survey, self.data, centre, inside, self.model)
-        region = Region(inside, summary.centre, summary.covariance)
+        box = np.array(inside.bounds)
+        region = last_region(self.prior, box, summary.centre, summary.covariance)
         theta = region.sample(self.final, np.random.SeedSequence([self.rng, 8]))
         found = self._surveys(summary, theta)
         simulated = time.perf_counter()
@@ -262,8 +264,12 @@ class Learner:
     def whitened(self, features, summary, region):
         """Scores in the region's turned coordinates, float32."""
         p = len(summary.centre)
-        score = SOFT * np.sinh(np.atleast_2d(features)[:, -p:] / SOFT)
-        return np.linalg.solve(region.L, (score * summary.sd).T).T.astype(np.float32)
+        features = np.atleast_2d(features)
+        score = SOFT * np.sinh(features[:, -p:] / SOFT)
+        x = np.linalg.solve(region.L, (score * summary.sd).T).T
+        if isinstance(region, Box):
+            x = np.concatenate([features[:, :-p], SOFT * np.arcsinh(x / SOFT)], axis=1)
+        return x.astype(np.float32)
 
     def learn(self, summary, region, inside, theta, found, draws):
         """Networks of the last round and what they say of the observed data."""

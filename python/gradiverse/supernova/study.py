@@ -26,7 +26,7 @@ from .survey import FIDUCIAL, Survey, fiducial, population
 
 SETTINGS = {
     "n": 2000,
-    "model": "wcdm",
+    "model": "flat",
     "rng": 0,
     "z_min": 0.01,
     "bad": "drop",
