@@ -65,6 +65,10 @@ def test_failed_save_leaves_the_old_file(tmp_path):
         gv.train.save(path, {"a": np.zeros(2)}, {"f": print})
     assert gv.train.load(path)[0]["a"].tolist() == [1, 1]
     assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+    (tmp_path / ".m.h5.part").write_bytes(b"what a killed process left")
+    gv.train.save(path, {"a": np.zeros(2)})
+    assert gv.train.load(path)[0]["a"].tolist() == [0, 0]
+    assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
 
 
 def test_stored_file_of_format_1():

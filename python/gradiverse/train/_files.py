@@ -8,7 +8,6 @@ the package that wrote), ``config`` (JSON); ``/params`` and ``/state``, nests of
 import contextlib
 import json
 import os
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -40,8 +39,7 @@ def write(path, params, config=None, state=None, training=None, who="gv.train.sa
         ) from None
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{who}: there is no folder {path.parent}")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    name = path.with_name(f".{path.name}.part")  # one that a kill left is overwritten
     try:
         with h5py.File(name, "w") as f:
             f.attrs["kind"], f.attrs["format"] = KIND, FORMAT
@@ -59,9 +57,6 @@ def write(path, params, config=None, state=None, training=None, who="gv.train.sa
 
 def _publish(name, path):
     """Give a finished file its name, on the disk before the old one is gone."""
-    old = os.umask(0)
-    os.umask(old)
-    os.chmod(name, 0o666 & ~old)
     with open(name, "rb") as f:
         os.fsync(f.fileno())
     os.replace(name, path)
