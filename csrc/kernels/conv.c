@@ -1,4 +1,5 @@
-/* The choice between the ways, the choice of instruction set, and the loop over blocks. */
+/* The choice between the ways, the choice of instruction set, and the loop over
+ * blocks. */
 #include "kernels/conv.h"
 
 #include <stdatomic.h>

@@ -2,16 +2,17 @@
  *
  *   y[n, o, j] = b[o] + sum_{c, t} w[o, c, t] x[n, c, j stride + t dilation - low]
  *
- * with x zero outside (or periodic), o and c in one group. Arrays are channels first and
- * contiguous; lines of channels are turned round on the fly where a kernel wants them
- * last. Two ways:
+ * with x zero outside (or periodic), o and c in one group. Arrays are channels first
+ * and contiguous; lines of channels are turned round on the fly where a kernel wants
+ * them last. Two ways:
  *
  *   direct    strips of x with their margins in cache, a tap is a shift of the pointer
- *   winograd  f32, three taps, stride and dilation one: F(4,3) on the last two axes, F(2,3)
- *             on the first of three; 2, 4 and 6 times fewer multiplications on 1, 2, 3 axes
+ *   winograd  f32, three taps, stride and dilation one: F(4,3) on the last two axes,
+ *             F(2,3) on the first of three; 2, 4 and 6 times fewer multiplications on
+ *             1, 2 and 3 axes
  *
- * Work is cut by the problem's size only and partial sums are added in order, so the bits
- * do not depend on the number of threads. */
+ * Work is cut by the problem's size only and partial sums are added in order, so the
+ * bits do not depend on the number of threads. */
 #ifndef GV_KERNELS_CONV_H
 #define GV_KERNELS_CONV_H
 

@@ -1,9 +1,9 @@
 /* The direct way: strips in cache, taps as shifts.
  *
- * Results (forward) and cotangents of the input (by remainder of the position modulo the
- * stride) are sums over channels k and taps t, vectorised over positions. The cotangent of
- * the weights is a sum over positions, vectorised over channels; each chunk of blocks has
- * partial sums of its own, which are added in order. */
+ * Results (forward) and cotangents of the input (by remainder of the position modulo
+ * the stride) are sums over channels k and taps t, vectorised over positions. The
+ * cotangent of the weights is a sum over positions, vectorised over channels; each
+ * chunk of blocks has partial sums of its own, which are added in order. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -23,7 +23,8 @@ enum {
     slack = GV_CONV_MAX_WIDE * GV_CONV_MAX_LANES /* read and written past the end */
 };
 
-/* From channel to channel of results: tiles of any width may write past the last one. */
+/* From channel to channel of results: tiles of any width may write past the last
+ * one. */
 static int64_t pitch_of(int64_t count)
 {
     return gv_conv_up(count, GV_CONV_MAX_LANES) + slack;
@@ -154,7 +155,8 @@ static void pack_panel(void *ctx, int64_t task)
             }
 }
 
-/* y[j step] = max(r[j] + b, least) for a row of n results, NaN stays; two rows in turn */
+/* y[j step] = max(r[j] + b, least) for a row of n results, NaN stays; two rows in
+ * turn */
 #define DEFINE_PUT(T, NAME)                                                     \
     static void NAME(const void *pr, int64_t n, const void *bias, double floor, \
                      int64_t step, void *py)                                    \
@@ -368,7 +370,8 @@ static size_t partial_room(const direct *d)
                    d->item);
 }
 
-/* Channels in the strips of the source and of the cotangent, and of both turned round. */
+/* Channels in the strips of the source and of the cotangent, and of both turned
+ * round. */
 static void sum_channels(const direct *d, int64_t *of_x, int64_t *of_g)
 {
     int64_t m = gv_conv_up(d->some_m, GV_CONV_MAX_LANES), n = d->some_n;

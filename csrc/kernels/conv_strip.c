@@ -31,8 +31,8 @@ static void plan_forward(const gv_conv *c, int a, gv_conv_axis *x)
     }
 }
 
-/* i = phase + j stride is reached from o = (i + low - t dilation) / stride by the taps that
- * leave no remainder. */
+/* i = phase + j stride is reached from o = (i + low - t dilation) / stride by the taps
+ * that leave no remainder. */
 static void plan_data(const gv_conv *c, int a, int64_t phase, gv_conv_axis *x)
 {
     int64_t s = c->stride[a];

@@ -1,10 +1,10 @@
 /* Strips: the part of an array that a block of results reads, margins included.
  *
- * On each axis result j reads source j scale + off[t] for every tap t. A strip keeps, for
- * each remainder of the offsets modulo the scale, a run of neighbours that all results of
- * the block share, or, where taps are far apart, a run for each tap. A tap is then a
- * constant offset, and results of a block are one line of positions with the strip's
- * pitch, a few of them past the end of a row. */
+ * On each axis result j reads source j scale + off[t] for every tap t. A strip keeps,
+ * for each remainder of the offsets modulo the scale, a run of neighbours that all
+ * results of the block share, or, where taps are far apart, a run for each tap. A tap
+ * is then a constant offset, and results of a block are one line of positions with the
+ * strip's pitch, a few of them past the end of a row. */
 #ifndef GV_KERNELS_CONV_STRIP_H
 #define GV_KERNELS_CONV_STRIP_H
 

@@ -14,9 +14,9 @@ enum {
     GV_CONV_MAX_POINTS = 144 /* of a Winograd tile */
 };
 
-/* Where Winograd tiles lie: tile (z, y, x) starts at z sz + y sy + x sx of a strip whose
- * points are z pz + y py + x px apart, channels last. Transformed, point f of tile t and
- * vector v of channels is at f fs + t ts + v/2 ps + v%2 lanes. */
+/* Where Winograd tiles lie: tile (z, y, x) starts at z sz + y sy + x sx of a strip
+ * whose points are z pz + y py + x px apart, channels last. Transformed, point f of
+ * tile t and vector v of channels is at f fs + t ts + v/2 ps + v%2 lanes. */
 typedef struct gv_conv_tiles {
     int64_t nz, ny, nx, vectors;
     int64_t sz, sy, sx, pz, py, px;
@@ -39,24 +39,25 @@ typedef struct gv_conv_winograd {
 
 typedef struct gv_conv_kernels {
     int lanes, rows; /* of a vector; of a tile */
-    /* out(r, p) (+)= sum_{k, t} w[(k taps + t) rows + r] b[k plane + off[t] + p] for r <
-     * m <= rows; writes, and reads beyond b, whole tiles of up to 6 vectors */
+    /* out(r, p) (+)= sum_{k, t} w[(k taps + t) rows + r] b[k plane + off[t] + p] for r
+     * < m <= rows; writes, and reads beyond b, whole tiles of up to 6 vectors */
     void (*shift)(int m, int64_t positions, int64_t k, int64_t taps, const void *b,
                   int64_t plane, const int64_t *off, const void *w, bool add, void *out,
                   int64_t ldo);
-    /* c(m, n) (+)= a(m, k) b(k, n): n in vectors; columns of b in panels of two vectors,
-     * `panel` apart, their rows ldb apart */
+    /* c(m, n) (+)= a(m, k) b(k, n): n in vectors; columns of b in panels of two
+     * vectors, `panel` apart, their rows ldb apart */
     void (*product)(int64_t m, int64_t vectors, int64_t k, const void *a, int64_t a_row,
                     int64_t a_k, const void *b, int64_t ldb, int64_t panel, bool add,
                     void *c, int64_t ldc);
-    /* to[c pitch + low + i] = src[c plane + i scale], i < n, zeros in front and behind */
+    /* to[c pitch + low + i] = src[c plane + i scale], i < n, zeros in front and
+     * behind */
     void (*rows_of)(int64_t channels, const void *src, int64_t plane, int64_t scale,
                     int64_t low, int64_t n, int64_t high, void *to, int64_t pitch);
     /* out[t step] += sum_p x[off[t] + p] g[p] over positions in whole vectors */
     void (*dots)(int64_t taps, const int64_t *off, int64_t positions, const void *x,
                  const void *g, void *out, int64_t step);
-    /* dst[i cp + c] = src[c stride + i], i < n; channels up to the next whole vector are
-     * zero */
+    /* dst[i cp + c] = src[c stride + i], i < n; channels up to the next whole vector
+     * are zero */
     void (*to_last)(int64_t channels, int64_t n, const void *src, int64_t stride,
                     void *dst, int64_t cp);
     /* dst[c stride + i] = src[i cp + c] */

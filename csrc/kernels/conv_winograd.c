@@ -1,9 +1,9 @@
 /* Winograd's algorithm: blocks of tiles in cache.
  *
  * Results: a strip is turned channels last and transformed, each of the points is a
- * product (tiles, k) (k, m), and the way back. The cotangent of the input is the same with
- * the taps reversed. The cotangent of the weights: both arrays are transformed, and each
- * point sums (k, tiles) (tiles, m) over the blocks of a chunk. */
+ * product (tiles, k) (k, m), and the way back. The cotangent of the input is the same
+ * with the taps reversed. The cotangent of the weights: both arrays are transformed,
+ * and each point sums (k, tiles) (tiles, m) over the blocks of a chunk. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -49,7 +49,8 @@ typedef struct winograd {
 static int64_t up_lanes(int64_t n) { return gv_conv_up(n, GV_CONV_MAX_LANES); }
 static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* Elements of transformed weights of a group: panels of 2 vectors of result channels. */
+/* Elements of transformed weights of a group: panels of 2 vectors of result
+ * channels. */
 static int64_t weights_of_group(const winograd *d)
 {
     return d->points * (d->k * gv_conv_up(d->m, 2 * GV_CONV_MAX_LANES) + skew);
@@ -135,8 +136,8 @@ static place place_of(const winograd *d, int64_t block)
     return p;
 }
 
-/* Tiles `step` points apart in a strip of this size with cp channels; transformed vectors of
- * tile t at t ts + v/2 ps. */
+/* Tiles `step` points apart in a strip of this size with cp channels; transformed
+ * vectors of tile t at t ts + v/2 ps. */
 static gv_conv_tiles tiles_of(const winograd *d, const place *p, const int64_t *size,
                               int64_t cp, int64_t ts, int64_t ps)
 {
@@ -329,7 +330,8 @@ void gv_conv_winograd_gather(const gv_conv *c, gv_conv_pass pass, const void *x,
 
 static int64_t sums_of_group(const winograd *d) { return d->points * d->k * d->mp; }
 
-/* Chunks of blocks as memory allows; where they are few, parts of the source channels. */
+/* Chunks of blocks as memory allows; where they are few, parts of the source
+ * channels. */
 static void plan_chunks(winograd *d)
 {
     int64_t size = d->c->groups * sums_of_group(d) * (int64_t)sizeof(float);

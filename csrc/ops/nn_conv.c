@@ -1,20 +1,22 @@
-/* Convolution of networks, its transpose in the input and its derivative in the weights.
+/* Convolution of networks, its transpose in the input and its derivative in the
+ * weights.
  *
  *   y[n, o, j] = b[o] + sum_{c, t} w[o, c, t] x[n, c, j stride + t dilation - low]
  *
- * or with act 1 max(y, 0), whose derivative takes g where y > 0.
- * x is zero outside, `low` and `high` points of it on each axis are read, or periodic. All
- * three are linear in each operand, and closed under transposition: with y = A(w) x the
+ * or with act 1 max(y, 0), whose derivative takes g where y > 0. x is zero outside,
+ * `low` and `high` points of it on each axis are read, or periodic. All three are
+ * linear in each operand, and closed under transposition: with y = A(w) x the
  * cotangents are A(w)^T g (conv_data_bwd, the transposed convolution) and the sum over
- * points of g times shifted x (conv_weight_bwd). The number of axes is that of `stride`;
- * axes in front of (n, c, ...) and (o, c, ...) are batch axes of both. */
+ * points of g times shifted x (conv_weight_bwd). The number of axes is that of
+ * `stride`; axes in front of (n, c, ...) and (o, c, ...) are batch axes of both. */
 #include "kernels/conv.h"
 #include "ops/ops.h"
 #include "ops/rank.h"
 
 enum { AXES = 3, ATTRS = 4 + 5 * (AXES + 1) };
 
-/* The attributes that all three begin with; conv ends with act, the others with sizes. */
+/* The attributes that all three begin with; conv ends with act, the others with
+ * sizes. */
 typedef struct setting {
     gv_ints stride, dilation, low, high, extra;
     int64_t groups, periodic, method, act;
@@ -110,7 +112,8 @@ static gv_status axis_length(const gv_infer *inf, const setting *s, int a, int64
                    name, (long long)span, a - s->axes, (long long)whole);
 }
 
-/* The problem of x(n, c, in), y(n, o, out) and kernel sizes; entries counts the batch. */
+/* The problem of x(n, c, in), y(n, o, out) and kernel sizes; entries counts the
+ * batch. */
 static gv_conv conv_of(const setting *s, const gv_type *x, const gv_type *y,
                        const int64_t *kernel)
 {

@@ -37,7 +37,8 @@ static int64_t source(const gv_conv *c, int a, int64_t j, int64_t t)
     return i < 0 || i >= n ? -1 : i;
 }
 
-/* All products w x g of the trilinear form, added to whichever of y, gx, gw is given. */
+/* All products w x g of the trilinear form, added to whichever of y, gx, gw is
+ * given. */
 static void plain(const gv_conv *c, bool single, const void *x, const void *w,
                   const void *g, double *y, double *gx, double *gw)
 {
@@ -145,7 +146,8 @@ static void check_problem(gv_conv c)
     free(gw);
 }
 
-/* c_in, c_out and groups are channels; n, k, s, d, low, high for all axes that are used. */
+/* c_in, c_out and groups are channels; n, k, s, d, low, high for all axes that are
+ * used. */
 typedef struct shape {
     int axes, batch, c_in, c_out, groups;
     int64_t n[3], k[3], s[3], d[3], low[3], high[3];
