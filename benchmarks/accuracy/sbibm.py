@@ -24,7 +24,7 @@ from .sbibm_files import load
 
 SIMULATIONS = 10_000
 SETTING = {"loss": "nre-c", "data": "scores", "members": 4}
-ROUNDS = {**SETTING, "members": 3, "atoms": 16, "learning_rate": 2e-3, "share": 0.3}
+ROUNDS = {**SETTING, "members": 3, "atoms": 16, "learning_rate": 2e-3, "epochs": 40}
 
 
 def cpu():

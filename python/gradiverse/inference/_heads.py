@@ -1,19 +1,25 @@
 """Networks for log ratios of many subsets of parameters on shared features of x.
 
-Every head is a sum of parts whose first layers are split: what depends on θ alone and
-what depends on x alone is computed once a row, and joined for each pair. All subsets
-("groups") are one set of grouped matrix products.
+What depends on θ alone and what depends on x alone is computed once a row, and joined
+for each pair. All subsets ("groups") are one set of grouped matrix products.
 """
 
 from itertools import pairwise
 
 import numpy as np
 
-from .. import nn, ops
-from ..nn import Activation, BatchNorm, Layer, Linear, Sequential
-from ..nn.grouped import GroupedLinear
+from .. import ops
+from ..nn import (
+    Activation,
+    BatchNorm,
+    Dropout,
+    GroupedLinear,
+    Layer,
+    Linear,
+    Sequential,
+)
 
-__all__ = ["Head", "ProductHead", "ResidualHead", "SumHead"]
+__all__ = ["Head", "ProductHead", "ResidualHead"]
 
 
 def _pairs(part, pairs):
@@ -99,7 +105,7 @@ class ResidualHead(Head):
                 layers.append(_Flat(BatchNorm(g * w, eps=1e-3)))
             layers.append(Activation(self.activation))
             if k and self.dropout:
-                layers.append(nn.Dropout(self.dropout))
+                layers.append(Dropout(self.dropout))
             layers.append(GroupedLinear(g, w, w))
         return Sequential(*layers)
 
@@ -228,23 +234,3 @@ class ProductHead(Head):
         else:
             h = (_pairs(f, pairs) * data[:, None]).sum(-1)
         return h + _pairs(a, pairs)
-
-
-class SumHead(Head):
-    """The sum of several heads."""
-
-    def __init__(self, *heads):
-        first = heads[0]
-        super().__init__(first.groups, first.n_theta, first.n_features)
-        self.heads = heads
-
-    def _children(self):
-        return {str(i): head for i, head in enumerate(self.heads)}
-
-    def _forward(self, params, x, context):
-        parts = x.get("part")
-        out = []
-        for i, head in enumerate(self.heads):
-            mine = x if parts is None else {**x, "part": parts[i]}
-            out.append(self._run(str(i), head, params, mine, context))
-        return out if parts is None and "theta" not in x else sum(out)
