@@ -442,6 +442,51 @@ static void sum_few(const direct *d, int64_t entry, int64_t block, int64_t x0,
         }
 }
 
+/* Channels of the source of a block, last: straight from the array where neighbours in
+ * the strip are neighbours there, else by way of the strip. */
+static void turn_sources(const direct *d, int64_t entry, const int64_t *from,
+                         int64_t x0, int64_t xs, char *planar, char *to, int64_t xp)
+{
+    const gv_conv_strip *s = d->strip;
+    int64_t start[3], length[3], plane = gv_conv_points(d->c->in);
+    int64_t k = d->c->c_in / d->c->groups;
+    bool straight = true;
+    for (int a = 0; a < 3; a++) {
+        const gv_conv_axis *x = &s->axis[a];
+        straight = straight && x->runs == 1 && x->scale == 1;
+        start[a] = from[a] + x->start[0];
+        length[a] = x->length;
+    }
+    if (straight) {
+        gv_conv_turn(d->kernels, d->item, d->c->periodic, xs,
+                     d->x + (size_t)((entry * k + x0) * plane) * d->item, d->c->in,
+                     start, length, to, xp);
+        return;
+    }
+    fill_sources(d, entry, from, x0, xs, planar);
+    d->kernels->to_last(xs, s->size, planar, s->size, to, xp);
+}
+
+/* Cotangents at the positions of a block, channels last, zero between rows. */
+static void turn_cotangents(const direct *d, int64_t entry, const int64_t *from,
+                            const int64_t *n, int64_t g0, int64_t gs, char *to,
+                            int64_t gp)
+{
+    const gv_conv_axis *x = d->strip->axis;
+    int64_t o = d->c->c_out / d->c->groups, plane = gv_conv_points(d->c->out);
+    const char *g = d->g + (size_t)((entry * o + g0) * plane) * d->item;
+    size_t point = (size_t)gp * d->item;
+    for (int64_t z = 0; z < x[0].length; z++)
+        for (int64_t y = 0; y < x[1].length; y++, to += (size_t)x[2].length * point) {
+            int64_t at =
+                ((from[0] + z) * x[1].size + from[1] + y) * x[2].size + from[2];
+            int64_t some = z < n[0] && y < n[1] ? n[2] : 0;
+            if (some > 0)
+                d->kernels->to_last(gs, some, g + (size_t)at * d->item, plane, to, gp);
+            memset(to + (size_t)some * point, 0, (size_t)(x[2].length - some) * point);
+        }
+}
+
 /* Add one block of points to the sums of one block of channels. */
 static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
                       int64_t xs, int64_t g0, int64_t gs, char *sums, char *memory)
@@ -456,10 +501,8 @@ static void sum_block(const direct *d, int64_t entry, int64_t block, int64_t x0,
     xp = gv_conv_up(xs, lanes);
     gp = gv_conv_up(gs, lanes);
     gv_conv_strip_block(s, block, from, n);
-    fill_sources(d, entry, from, x0, xs, planar);
-    kernels->to_last(xs, s->size, planar, s->size, xl, xp);
-    fill_cotangents(d, entry, from, n, g0, gs, s->positions, planar);
-    kernels->to_last(gs, s->positions, planar, s->positions, gl, gp);
+    turn_sources(d, entry, from, x0, xs, planar, xl, xp);
+    turn_cotangents(d, entry, from, n, g0, gs, gl, gp);
     int64_t count = gv_conv_strip_positions(s, n);
     for (int64_t t = 0; t < s->taps; t++) {
         const char *at = xl + (size_t)(s->off[t] * xp) * d->item;

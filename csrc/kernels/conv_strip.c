@@ -205,3 +205,50 @@ void gv_conv_strip_fill(const gv_conv_strip *s, const gv_conv_kernels *kernels,
                     for (i[1] = 0; i[1] < axis[1].length; i[1]++, to += row)
                         fill_row(s, kernels, item, from, r, i, channels, x, to);
 }
+
+/* --- channels last ---------------------------------------------------------------------*/
+
+/* Points start .. start + length - 1 of a row of n. */
+static void turn_row(const gv_conv_kernels *kernels, size_t item, bool periodic,
+                     int64_t channels, const char *row, int64_t plane, int64_t n,
+                     int64_t start, int64_t length, char *to, int64_t cp)
+{
+    size_t point = (size_t)cp * item;
+    for (int64_t i = 0; i < length;) {
+        int64_t at = start + i, end = length;
+        if (periodic) at = modulo(at, n);
+        if (at < 0 || at >= n) { /* zero up to the row, or to the end */
+            if (at < 0) end = gv_conv_least(end, -start);
+            memset(to + (size_t)i * point, 0, (size_t)(end - i) * point);
+        } else {
+            end = gv_conv_least(end, i + n - at);
+            kernels->to_last(channels, end - i, row + (size_t)at * item, plane,
+                             to + (size_t)i * point, cp);
+        }
+        i = end;
+    }
+}
+
+void gv_conv_turn(const gv_conv_kernels *kernels, size_t item, bool periodic,
+                  int64_t channels, const void *x, const int64_t *size,
+                  const int64_t *start, const int64_t *length, void *to, int64_t cp)
+{
+    size_t row = (size_t)(length[2] * cp) * item;
+    char *dst = to;
+    for (int64_t z = 0; z < length[0]; z++)
+        for (int64_t y = 0; y < length[1]; y++, dst += row) {
+            int64_t iz = start[0] + z, iy = start[1] + y;
+            if (periodic) {
+                iz = modulo(iz, size[0]);
+                iy = modulo(iy, size[1]);
+            }
+            bool inside = iz >= 0 && iz < size[0] && iy >= 0 && iy < size[1];
+            const char *from = x;
+            if (inside)
+                turn_row(kernels, item, periodic, channels,
+                         from + (size_t)((iz * size[1] + iy) * size[2]) * item,
+                         gv_conv_points(size), size[2], start[2], length[2], dst, cp);
+            else
+                memset(dst, 0, row);
+        }
+}

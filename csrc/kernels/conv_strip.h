@@ -50,4 +50,10 @@ void gv_conv_strip_fill(const gv_conv_strip *s, const gv_conv_kernels *kernels,
                         size_t item, const int64_t *from, int64_t channels,
                         const void *x, void *strip);
 
+/* The part of an array (channels, size) that starts at `start` on each axis, `length`
+ * points of it, channels last and cp apart; zero outside, or periodic. */
+void gv_conv_turn(const gv_conv_kernels *kernels, size_t item, bool periodic,
+                  int64_t channels, const void *x, const int64_t *size,
+                  const int64_t *start, const int64_t *length, void *to, int64_t cp);
+
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
-#include "kernels/conv_table.h"
+#include "kernels/conv_strip.h"
 
 enum {
     block_bytes = 640 << 10, /* of the transformed tiles of a block */
@@ -155,54 +155,6 @@ static gv_conv_tiles tiles_of(const winograd *d, const place *p, const int64_t *
     return t;
 }
 
-static int64_t around(int64_t i, int64_t n)
-{
-    i %= n;
-    return i < 0 ? i + n : i;
-}
-
-/* Points start .. start + length - 1 of a row of n, channels last; zero outside, or
- * periodic. */
-static void turn_row(const winograd *d, bool periodic, int64_t channels,
-                     const float *row, int64_t plane, int64_t n, int64_t start,
-                     int64_t length, float *to, int64_t cp)
-{
-    for (int64_t i = 0; i < length;) {
-        int64_t at = start + i, end = length;
-        if (periodic) at = around(at, n);
-        if (at < 0 || at >= n) { /* zero up to the row, or to the end */
-            if (at < 0) end = gv_conv_least(end, -start);
-            memset(to + i * cp, 0, (size_t)((end - i) * cp) * sizeof *to);
-        } else {
-            end = gv_conv_least(end, i + n - at);
-            d->kernels->to_last(channels, end - i, row + at, plane, to + i * cp, cp);
-        }
-        i = end;
-    }
-}
-
-/* The part of an array (channels, size) that starts at `start`, as a strip of `length`,
- * channels last. */
-static void turn_strip(const winograd *d, bool periodic, int64_t channels,
-                       const float *x, const int64_t *size, const int64_t *start,
-                       const int64_t *length, float *to, int64_t cp)
-{
-    int64_t plane = gv_conv_points(size);
-    for (int64_t z = 0; z < length[0]; z++)
-        for (int64_t y = 0; y < length[1]; y++, to += length[2] * cp) {
-            int64_t iz = start[0] + z, iy = start[1] + y;
-            if (periodic) {
-                iz = around(iz, size[0]);
-                iy = around(iy, size[1]);
-            }
-            if (iz < 0 || iz >= size[0] || iy < 0 || iy >= size[1])
-                memset(to, 0, (size_t)(length[2] * cp) * sizeof *to);
-            else
-                turn_row(d, periodic, channels, x + (iz * size[1] + iy) * size[2],
-                         plane, size[2], start[2], length[2], to, cp);
-        }
-}
-
 /* --- weights to points ------------------------------------------------------------------*/
 
 /* One source channel of one group: lanes of result channels at a time. */
@@ -271,8 +223,9 @@ static void transform_source(const winograd *d, const place *p, int64_t group,
     gv_conv_tiles t = tiles_of(d, p, d->strip, kp, kp, panel);
     for (int64_t i = 0; i < p->images; i++) {
         int64_t entry = (p->image + i) * d->c->groups + group;
-        turn_strip(d, d->c->periodic, k, d->x + (entry * d->k + k0) * plane, d->in,
-                   start, d->strip, strip, kp);
+        gv_conv_turn(d->kernels, sizeof(float), d->c->periodic, k,
+                     d->x + (entry * d->k + k0) * plane, d->in, start, d->strip, strip,
+                     kp);
         d->form->input(&t, strip, tiles + i * p->each * kp);
     }
 }
@@ -367,8 +320,9 @@ static void transform_cotangent(const winograd *d, const place *p, int64_t group
     gv_conv_tiles t = tiles_of(d, p, d->result, d->mp, panel, p->count * panel);
     for (int64_t i = 0; i < p->images; i++) {
         int64_t entry = (p->image + i) * d->c->groups + group;
-        turn_strip(d, false, d->m, d->g + entry * d->m * plane, d->out, start,
-                   d->result, strip, d->mp);
+        gv_conv_turn(d->kernels, sizeof(float), false, d->m,
+                     d->g + entry * d->m * plane, d->out, start, d->result, strip,
+                     d->mp);
         d->form->cotangent(&t, strip, tiles + i * p->each * panel);
     }
 }
