@@ -253,7 +253,7 @@ static void direct_task(void *ctx, int64_t task)
 
 static void run_direct(gemm_run *r)
 {
-    r->per = up(1 + 4 * task_work / (r->g.n * r->g.k), 2 * most_mr);
+    r->per = up(1 + 2 * task_work / (r->g.n * r->g.k), most_mr);
     r->tasks = (r->g.m + r->per - 1) / r->per;
     gv_parallel_for(r->g.batch * ((r->g.n + pack_n - 1) / pack_n), pack_strip, r);
     gv_parallel_for(r->g.batch * r->tasks, direct_task, r);
