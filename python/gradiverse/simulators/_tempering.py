@@ -11,7 +11,8 @@ the other, so the posterior is left as it is.
 import numpy as np
 from scipy.special import ndtr
 
-STAGES = 200
+STAGES, SWEEPS = 200, 1000  # at most
+MOVES = 20, 8  # accepted for each particle at the end: 20 + 8 d
 
 
 def sample(prior, log_likelihood, n, rng, least=1000):
@@ -39,8 +40,12 @@ def sample(prior, log_likelihood, n, rng, least=1000):
         pick = _systematic(weights, rng)
         z, h = z[pick], h[pick]
         power = min(power + step, 1.0)
-        for _ in range(20 + 10 * prior.d if power == 1.0 else 4):
-            z, h = _sweep(z, h, power, evaluate, rng)
+        moved, wanted = 0.0, MOVES[0] + MOVES[1] * prior.d if power == 1.0 else 2.0
+        for _ in range(SWEEPS):
+            z, h, share = _sweep(z, h, power, evaluate, rng)
+            moved += share
+            if moved >= wanted:
+                break
         if power == 1.0:
             break
     else:
@@ -77,17 +82,18 @@ def _systematic(weights, rng):
 
 
 def _sweep(z, h, power, evaluate, rng):
-    """One move of every particle, half by half."""
+    """One move of every particle, half by half; also the share of those accepted."""
     n, d = z.shape
-    cut = n // 2
+    cut, moved = n // 2, 0
     z, h = z.copy(), h.copy()
     for mine, other in ((slice(0, cut), slice(cut, n)), (slice(cut, n), slice(0, cut))):
         x, old = z[mine], h[mine]
         pool = z[other]
         m = len(x)
         a, b = rng.integers(0, len(pool), (2, m))
-        g = np.where(rng.random(m) < 0.1, 1.0, rng.uniform(0.3, 1.1, m))
-        g[g < 1] *= 2.38 / np.sqrt(2 * d)
+        # steps of all sizes up to the best one for a normal law
+        g = 2.38 / np.sqrt(2 * d) * np.exp(rng.uniform(np.log(0.1), 0.1, m))
+        g[rng.random(m) < 0.1] = 1.0
         new = x + g[:, None] * (pool[a] - pool[b])
         new += 1e-6 * rng.normal(size=new.shape)
         value = evaluate(new)
@@ -96,4 +102,5 @@ def _sweep(z, h, power, evaluate, rng):
             accept = np.log(rng.random(m)) < gain
         z[mine] = np.where(accept[:, None], new, x)
         h[mine] = np.where(accept, value, old)
-    return z, h
+        moved += accept.sum()
+    return z, h, moved / n
