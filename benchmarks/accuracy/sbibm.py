@@ -23,8 +23,8 @@ from gradiverse import inference, simulators
 from .sbibm_files import load
 
 SIMULATIONS = 10_000
-SETTING = {"loss": "nre-c", "data": "scores", "members": 4}
-ROUNDS = {**SETTING, "members": 3, "atoms": 16, "learning_rate": 2e-3, "epochs": 40}
+SETTING = {"loss": "nre-c", "data": "scores", "members": 4, "learning_rate": 2e-2}
+ROUNDS = {**SETTING, "members": 3}
 
 
 def cpu():

@@ -128,6 +128,8 @@ class Source:
 
     def batch_size(self, asked):
         """The batch size, at most half of the training rows."""
+        if asked is None:
+            asked = min(max(len(self.rows) // 40, 32), 256)
         return int(min(asked, max(len(self.rows) // 2, 2)))
 
     def validation(self, share, seed, batch):

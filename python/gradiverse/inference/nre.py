@@ -14,6 +14,7 @@ from ._network import Flatten, Network
 from ._rows import generator
 from ._source import Source, broadcast, reshaped, row
 from ._standardise import standardiser
+from ._watch import watch
 from .failures import Validity
 from .posterior import Posterior
 
@@ -21,9 +22,9 @@ __all__ = ["NRE"]
 
 _TRAINING = {
     "epochs": 100,
-    "batch_size": 128,
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-2,
+    "batch_size": None,
+    "learning_rate": 1e-2,
+    "weight_decay": 0.1,
     "clip": 5.0,
     "average": 0.99,
     "patience": 20,
@@ -63,8 +64,9 @@ class NRE:
     data : "standard" or "scores"
         How vectors of data enter: (x - mean) / std, or that beside normal scores of
         the empirical distribution, for data over many orders of magnitude.
-    atoms : int
-        K of NRE-B and NRE-C.
+    atoms : int, optional
+        K of NRE-B and NRE-C, at most the batch. None: 256 for the default head, whose
+        pairs are cheap, and 8 for others.
     gamma, strength : float
         Odds of NRE-C; λ of BNRE.
     members : int
@@ -73,11 +75,11 @@ class NRE:
         ``augment(batch, key) -> batch`` for {"theta", "x"}, traced: redraw the noise of
         raw x at every step; theta is as the network sees it.
     **training
-        epochs 100, batch_size 128, learning_rate 1e-3 (the top of a cosine after one
-        epoch of warm-up, or a schedule), weight_decay 1e-2, clip 5, average 0.99 (of
-        the weights, from step to step), patience 20, validation 0.1, optimizer None
-        (AdamW with these), rng 0, progress False, callback None: as for
-        `gradiverse.train.fit`.
+        epochs 100, batch_size None (1/40 of the rows, from 32 to 256), learning_rate
+        1e-2 (the top of a cosine after one epoch of warm-up, or a schedule),
+        weight_decay 0.1, clip 5, average 0.99 (of the weights, from step to step),
+        patience 20, validation 0.1, optimizer None (AdamW with these), rng 0, progress
+        False, callback None: as for `gradiverse.train.fit`.
 
     Attributes
     ----------
@@ -117,7 +119,7 @@ class NRE:
         head=None,
         inputs="both",
         data="standard",
-        atoms=64,
+        atoms=None,
         gamma=1.0,
         strength=100.0,
         members=1,
@@ -144,6 +146,8 @@ class NRE:
         self.prior = prior
         self.marginals = subsets(marginals, prior.d, list(prior.names))
         self.coordinates = Coordinates(prior, self.marginals, inputs)
+        if atoms is None:
+            atoms = 256 if head is None else 8
         self.contrast = Contrast(loss, atoms, gamma, strength)
         self.loss, self.failures, self.embedding = loss, failures, embedding
         self.head, self.inputs, self.members = head, inputs, int(members)
@@ -151,7 +155,7 @@ class NRE:
         standardiser(data)
         self.training = {**_TRAINING, **training}
         self.history, self._blocks, self.standardiser = [], [], None
-        self.validity = None
+        self.validity = self.familiar = None
 
     def __repr__(self):
         state = "trained" if self._blocks else "not trained"
@@ -189,6 +193,7 @@ class NRE:
             seeds = rng.spawn(self.members)
             members = [self._fit_member(network, source, seed) for seed in seeds]
             self._blocks.append((network, members))
+        self.familiar = watch(self, source)
         return self
 
     def _networks(self, features):
@@ -409,12 +414,20 @@ class NRE:
         Returns
         -------
         Posterior
+
+        Warns
+        -----
+        UnfamiliarData
+            If x is unlike the simulations of the training (`misspecification_test`), as
+            they are or as the embedding sees them: the posterior is an extrapolation.
         """
         self._trained()
         x = reshaped(x, self.x_shape, (1,))
         for leaf in x.values() if isinstance(x, dict) else [x]:
             if not np.isfinite(leaf).all():
                 raise ValueError("posterior: the observation is not finite")
+        if self.familiar is not None:
+            self.familiar.warn(x)
         parts = self._parts(x)
         return Posterior(
             self.coordinates,
