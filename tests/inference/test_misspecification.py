@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gradiverse.inference import NRE, Prior
 from gradiverse.inference._predictive import posterior_predictive
 from gradiverse.inference._unfamiliar import (
     Familiar,
     UnfamiliarData,
     misspecification_test,
 )
+from gradiverse.nn import MLP
 
 
 def test_p_value_of_one_observation_is_uniform_under_the_null():
@@ -96,6 +98,27 @@ def test_wide_data_and_dicts():
         Familiar(few)
     with pytest.raises(ValueError, match="one more axis"):
         wide.test({"map": np.zeros((100, 200))})
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_estimator_warns_at_inference_also_out_of_a_file(embedded, tmp_path):
+    prior = Prior(a=(-1.0, 1.0))
+    theta = prior.sample(800, rng=0)
+    x = theta + 0.1 * np.random.default_rng(1).normal(size=(800, 3))
+    x[:7] = np.nan
+    net = MLP((3, 4, 2)) if embedded else None
+    with pytest.warns(UserWarning, match="7 of 800"):
+        est = NRE(prior, marginals="1d", embedding=net, epochs=1).fit(theta, x)
+    est.save(tmp_path / "est.h5")
+    for e in (est, NRE.load(tmp_path / "est.h5", embedding=net)):
+        assert ("embedding" in e.familiar.spaces) == embedded
+        with pytest.warns(UnfamiliarData, match="unlike the simulations"):
+            e.posterior(np.array([9.0, -9.0, 9.0]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            e.posterior(x[10])
+    far = np.array([5.0, 5.0, 5.0])
+    assert est.familiar.test(far) == e.familiar.test(far)
 
 
 def test_unfamiliar_bad_input():

@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import train
 from ._standardise import restore
+from ._watch import arrays_of, restored
 from .failures import Validity
 from .prior import Prior
 
@@ -49,6 +50,7 @@ def save(est, path):
             else standard.arrays()
         ),
         "validity": None if est.validity is None else est.validity.params,
+        "familiar": arrays_of(est.familiar),
     }
     states = [[member[1] for member in members] for _, members in est._blocks]
     train.save(path, arrays, config, states)
@@ -105,4 +107,5 @@ def load(cls, path, embedding, head):
     if arrays["validity"] is not None:
         est.validity = Validity(est.coordinates)
         est.validity.params = arrays["validity"]
+    est.familiar = restored(est, arrays.get("familiar"))
     return est

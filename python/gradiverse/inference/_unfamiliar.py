@@ -53,6 +53,8 @@ class Familiar:
     most : int
         Rows kept, drawn at random.
     rng : seed, SeedSequence or Generator
+    rows : array of int, optional
+        Only these rows.
 
     Examples
     --------
@@ -65,12 +67,12 @@ class Familiar:
     True
     """
 
-    def __init__(self, x, embed=None, most=1000, rng=0):
+    def __init__(self, x, embed=None, most=1000, rng=0, rows=None):
         who = "misspecification"
         rng, most = generator(rng), whole(most, 20, who, "most")
         shape, some = _shape(x), []
         # as many as are wanted in random order, read a block at a time
-        order = rng.permutation(_length(x, who))
+        order = rng.permutation(_length(x, who) if rows is None else rows)
         while len(order) and sum(map(_length, some)) < most:
             missing = most - sum(map(_length, some))
             block = _rows(x, np.sort(order[:missing]))
@@ -89,12 +91,10 @@ class Familiar:
             self.spaces["embedding"] = _Space(features, rng)
 
     def arrays(self):
-        """All that is kept, as a flat dict of arrays, for a file."""
+        """All that is kept, as arrays by space and name, for a file."""
         return {
-            f"{name}/{key}": np.asarray(value)
+            name: {k: np.asarray(v) for k, v in vars(space).items() if v is not None}
             for name, space in self.spaces.items()
-            for key, value in vars(space).items()
-            if value is not None
         }
 
     @classmethod
@@ -102,12 +102,12 @@ class Familiar:
         """The same again from `arrays()` and `shape`."""
         self = object.__new__(cls)
         self.shape, self.embed, self.spaces = shape, embed, {}
-        for path, value in arrays.items():
-            name, key = path.split("/")
-            space = self.spaces.setdefault(name, object.__new__(_Space))
-            vars(space).setdefault("sums_of", None)
-            value = np.asarray(value)
-            setattr(space, key, value if value.ndim else float(value))
+        for name, part in arrays.items():
+            space = self.spaces[name] = object.__new__(_Space)
+            space.sums_of = None
+            for key, value in part.items():
+                value = np.asarray(value)
+                setattr(space, key, value if value.ndim else float(value))
         return self
 
     def test(self, x_obs, rng=0):
