@@ -110,6 +110,22 @@ class Region:
             count += len(theta)
         return np.concatenate(kept)[:n]
 
+    def turned(self, theta):
+        """phi (n, d) of theta (n, d); L is lower triangular, so phi_0, phi_1 are
+        functions of the first two parameters alone."""
+        return np.linalg.solve(self.L, (theta - self.centre).T).T
+
+    def turned_marginals(self, k=2):
+        """A Prior of the first k columns of phi, taken as independent."""
+        from ..inference import Prior
+
+        phi = self.turned(self.sample(DRAWS // 5, 13))[:, :k]
+        half = 1.001 * np.abs(phi).max(axis=0)
+        if hasattr(self, "reach"):
+            half = np.maximum(half, self.reach)
+        columns = {f"phi{i}": Tabulated(phi[:, i], -half[i], half[i]) for i in range(k)}
+        return Prior(columns)
+
     def marginals(self):
         """A Prior whose columns are this one's marginals, taken as independent: what
         one-dimensional ratios are multiplied by."""

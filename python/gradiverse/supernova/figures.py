@@ -219,7 +219,9 @@ def pulls(shift, ratio, kl, truth=None):
     axes = figure.subplots(1, 3)
     if truth is not None:
         x = np.linspace(-4.5, 4.5, 200)
-        axes[0].hist(truth, 60, (-4.5, 4.5), density=True, color=GREY, alpha=0.6)
+        axes[0].hist(
+            truth, np.linspace(-4.5, 4.5, 61), density=True, color=GREY, alpha=0.6
+        )
         normal = np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
         axes[0].plot(x, normal, color=BLUE, label="N(0, 1)")
         axes[0].set_xlabel("(true M - mean)/sd")

@@ -115,11 +115,12 @@ class Learner:
     --------
     >>> import gradiverse as gv
     >>> from gradiverse.supernova.learn import Learner
-    >>> truth, z, S = gv.supernova.fiducial(200)
+    >>> truth, z, S = gv.supernova.fiducial(100)
     >>> d = gv.supernova.simulate(truth, z, S, 0)
-    >>> learner = Learner(gv.supernova.Survey(z, S), d, "flat", 400, 800, max_rounds=2)
-    >>> learner.run().samples.shape[1]
-    9
+    >>> learner = Learner(gv.supernova.Survey(z, S), d, "flat", 200, max_rounds=1)
+    >>> box, centre = learner.truncate()
+    >>> box.volume < 0.5, centre.shape
+    (True, (9,))
     """
 
     def __init__(self, survey, data, model="wcdm", simulations=2000, final=20_000,
@@ -282,8 +283,11 @@ class Learner:
         at = self.whitened(observed, summary, region)[0]
         one = NRE(marginals, marginals="1d", rng=self.rng, **training(self.epochs))
         one.fit(theta[ok], x)
-        two = NRE(marginals, marginals=[(0, 1)], rng=self.rng, **training(self.epochs))
-        two.fit(theta[ok], x)
+        turned = region.turned_marginals()
+        phi = region.turned(theta[ok])[:, :2]
+        keep = turned.contains(phi)
+        two = NRE(turned, rng=self.rng, **training(self.epochs))
+        two.fit(phi[keep], x[keep])
         posterior = one.posterior(at)
         samples = np.column_stack(
             [posterior.sample_marginal(i, draws, i)[:, 0] for i in range(marginals.d)]
@@ -301,10 +305,14 @@ class Learner:
         )  # fmt: skip
 
     def _pair(self, est, region, at, draws):
-        """Draws of the first two globals: the region's prior weighted by the ratio."""
+        """Draws of the first two globals: the region's prior weighted by the ratio,
+        which is learned in turned coordinates, where ridges are round."""
         rng = np.random.default_rng([self.rng, 9])
         theta = region.sample(200_000, rng)
-        h = est.log_ratio(theta, at)[:, 0]
+        phi = region.turned(theta)[:, :2]
+        inside = est.prior.contains(phi)
+        theta, phi = theta[inside], phi[inside]
+        h = est.log_ratio(phi, at)
         w = np.exp(h - h.max())
         rows = rng.choice(len(theta), draws, p=w / w.sum())
         return theta[rows, :2]

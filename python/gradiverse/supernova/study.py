@@ -159,24 +159,19 @@ def coverage_ranks(learner, learned, n, seed, points=400):
     ok = found["valid"]
     x = learner.whitened(found["features"][ok], summary, region)
     theta = theta[ok]
-    low, high = est.prior.bounds.T
+    # cells of equal prior mass: the posterior's share of one is proportional to exp h
     share = (np.arange(points) + 0.5) / points
-    grid = low + (high - low) * share[:, None]
-    columns = np.stack(
-        [
-            est.prior._parts[i][1].logpdf(grid[:, [i]])[:, 0]
-            for i in range(grid.shape[1])
-        ],
-        axis=1,
-    )
+    grid = est.prior.ppf(np.repeat(share[:, None], est.prior.d, axis=1))
+    truth = est.prior.cdf(theta)
+    ends = np.arange(points + 1) / points
     ranks = np.empty_like(theta)
     for i in range(len(theta)):
-        h = est.log_ratio(grid, x[i]) + columns
+        h = est.log_ratio(grid, x[i])
         p = np.exp(h - h.max(axis=0))
         total = np.cumsum(p, axis=0) / p.sum(axis=0)
-        edges = low + (high - low) * (np.arange(1, points + 1) / points)[:, None]
-        for k in range(grid.shape[1]):
-            ranks[i, k] = np.interp(theta[i, k], edges[:, k], total[:, k])
+        for k in range(est.prior.d):
+            below = np.concatenate([[0.0], total[:, k]])
+            ranks[i, k] = np.interp(truth[i, k], ends, below)
     return ranks
 
 
