@@ -25,6 +25,7 @@ CASES = {
     "gp": (2,),
     "nbody": (1, 2),
     "lensing": (2,),
+    "supernova": (1, 2),
     "nn": (1, 2),
     "nn_conv": (1, 2),
     "nn_norm": (1, 2),
