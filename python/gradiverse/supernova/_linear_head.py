@@ -43,8 +43,8 @@ def linear_marginals(summary, region, data, n=4000, epochs=30, rng=0, draws=20_0
     data : (N, 3) array
         Observed.
     n : int
-        Surveys; all of them, whitened, are kept in memory: 12 n N bytes. Fewer than some
-        ten times 3N leave the matrix itself underdetermined.
+        Surveys; all of them, whitened, are kept in memory: 12 n N bytes. Fewer than
+        some ten times 3N leave the matrix itself underdetermined.
     epochs, rng, draws : int
     """
     from ..inference import NRE

@@ -90,7 +90,7 @@ def simulate(
     >>> import gradiverse as gv
     >>> truth, z, S = gv.supernova.fiducial(500)
     >>> data, latent = gv.supernova.simulate(truth, z, S, 0, return_latent=True)
-    >>> data.shape, abs(latent[:, 0].mean() + 19.3) < 0.02
+    >>> data.shape, bool(abs(latent[:, 0].mean() + 19.3) < 0.02)
     ((500, 3), True)
     """
     survey = Survey(z, covariance, z_helio, selection, H0)

@@ -67,7 +67,7 @@ def fiducial(n=2000):
     >>> import gradiverse as gv
     >>> truth, z, S = gv.supernova.fiducial(100)
     >>> S.shape, round(float(z[0]), 3)
-    ((100, 3, 3), 0.083)
+    ((100, 3, 3), 0.122)
     """
     from scipy.special import betaincinv
 
