@@ -24,7 +24,14 @@ from .sbibm_files import load
 
 SIMULATIONS = 10_000
 SETTING = {"loss": "nre-c", "data": "scores", "members": 4, "learning_rate": 2e-2}
-ROUNDS = {**SETTING, "members": 3}
+ROUNDS = {**SETTING, "members": 3, "atoms": 16, "batch_size": 128, "epochs": 60}
+TORUS = {
+    "members": 3,
+    "atoms": 16,
+    "batch_size": 128,
+    "learning_rate": 5e-3,
+    "epochs": 40,
+}
 
 
 def cpu():
@@ -113,7 +120,7 @@ def torus(seeds, budget=55_000, epsilon=1e-6):
         start = cpu()
         t = inference.TMNRE(
             task.simulate, task.prior, np.array([0.57, 0.03, 1.0]), epsilon=epsilon,
-            budget=budget, rng=seed, progress=True, **ROUNDS,
+            budget=budget, rng=seed, progress=True, **TORUS,
         ).run()  # fmt: skip
         each = one_dimensional(reference, t.posterior.sample(10_000, seed))
         print(

@@ -20,7 +20,7 @@ def head(groups, n_theta, n_features):
     return ProductHead(groups, n_theta, n_features, rank=8, width=24)
 
 
-OPTIONS = {"head": head, "atoms": 8, "epochs": 60, "learning_rate": 3e-3, "share": 0.25}
+OPTIONS = {"head": head, "atoms": 8, "epochs": 60, "learning_rate": 1e-2, "share": 0.25}
 
 
 class Counted:
