@@ -31,7 +31,7 @@ def whitener(summary):
     return whiten
 
 
-def linear_marginals(summary, region, data, n=4000, epochs=30, rng=0, draws=20_000):
+def linear_marginals(summary, region, data, n=20_000, epochs=5, rng=0, draws=20_000):
     """Draws (draws, p) of the marginals that a linear embedding finds.
 
     Parameters

@@ -38,11 +38,11 @@ SETTINGS = {
     "objects": 32,
     "epochs": 20,
     "max_rounds": 10,
-    "linear": 4000,
+    "linear": 20_000,
     "coverage": 1000,
 }
 QUICK = {"n": 500, "draws": 300, "warmup": 150, "simulations": 1000, "final": 4000}
-QUICK |= {"linear": 500, "coverage": 200, "objects": 16}
+QUICK |= {"linear": 6000, "coverage": 200, "objects": 16}
 LINEAR_BYTES = 1.5e9  # largest table of whitened surveys that the linear head gets
 
 
