@@ -52,9 +52,9 @@ class Posterior:
     >>> rng = np.random.default_rng(0)
     >>> theta = prior.sample(2000, rng)
     >>> x = theta + 0.2 * rng.normal(size=theta.shape)
-    >>> post = NRE(prior, marginals="1d", epochs=5).fit(theta, x).posterior([0.3])
+    >>> post = NRE(prior, epochs=5).fit(theta, x).posterior([0.3])
     >>> post.sample(4, rng=0).shape, post.log_prob([[0.3], [2.0]]).shape
-    ((4, 1), (2, 1))
+    ((4, 1), (2,))
     """
 
     def __init__(

@@ -88,7 +88,7 @@ class TMNRE:
     >>> prior = Prior(a=(-1.0, 1.0), b=(-1.0, 1.0))
     >>> def simulator(theta, rng):
     ...     return theta + 0.05 * rng.normal(size=theta.shape)
-    >>> t = TMNRE(simulator, prior, np.array([0.2, -0.3]), budget=3000, epochs=10)
+    >>> t = TMNRE(simulator, prior, np.array([0.2, -0.3]), budget=3000, epochs=30)
     >>> t.run().n_simulations
     3000
     >>> bool(t.rounds[-1].volume < 0.5)
