@@ -16,7 +16,7 @@ CELLS = 600
 DRAWS = 1_500_000
 #: half-widths that cuts at a ratio of 1e-6 leave of a Gaussian are 5.3 sds; beyond this
 #: a posterior is no longer taken for one
-GAUSSIAN = 5.8
+GAUSSIAN = 7.0
 PAD = 1.25
 
 
