@@ -182,6 +182,9 @@ def draw(points, maps):
         ax.errorbar(ell, mean, error, fmt="o-", ms=3, color=colour, label=name)
     ax.set(xscale="log", xlabel=r"multipole $\ell$", ylim=(0.4, 1.3),
            ylabel=r"$C_\ell$ / halofit")  # fmt: skip
+    ax.set_xticks([100, 200, 500, 1000, 2000, 5000], minor=False)
+    ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.minorticks_off()
     ax.set_title(f"mean of {maps} maps, 256$^3$ particles, z$_s$ = 1", fontsize=10)
     ax.legend()
     FIGURE.parent.mkdir(exist_ok=True)
