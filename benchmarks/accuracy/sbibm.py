@@ -18,7 +18,7 @@ import time
 import numpy as np
 import scipy.stats
 
-from gradiverse import inference, simulators
+from gradiverse import inference, optim, simulators
 
 from .sbibm_files import load
 
@@ -27,10 +27,11 @@ SETTING = {"loss": "nre-c", "data": "scores", "members": 4, "learning_rate": 2e-
 ROUNDS = {**SETTING, "members": 3, "atoms": 16, "batch_size": 128, "epochs": 60}
 TORUS = {
     "members": 3,
-    "atoms": 16,
+    "atoms": 8,
     "batch_size": 128,
-    "learning_rate": 5e-3,
     "epochs": 40,
+    "patience": 8,
+    "optimizer": optim.clip(optim.adamw(2e-3, weight_decay=1e-2), 5.0),
 }
 
 
