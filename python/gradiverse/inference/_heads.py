@@ -145,15 +145,15 @@ class _Flat(Layer):
 
 
 class _GroupedMLP(Layer):
-    """Grouped layers whose last one starts at zero, beside a linear path."""
+    """Grouped layers beside a linear path; the last one may start at zero."""
 
-    def __init__(self, groups, sizes, activation, skip=True):
+    def __init__(self, groups, sizes, activation, skip=True, linear_start=True):
         self.groups, self.sizes = groups, tuple(sizes)
         self.activation, self.skip = Activation(activation), bool(skip)
         zero = {"init_weight": "zeros", "init_bias": "zeros"}
         self._layers, last = {}, len(sizes) - 2
         for i, (a, b) in enumerate(pairwise(sizes)):
-            how = zero if i == last else {}
+            how = zero if i == last and linear_start else {}
             self._layers[str(i)] = GroupedLinear(groups, a, b, **how)
         if skip:
             self._layers["skip"] = GroupedLinear(
@@ -182,9 +182,9 @@ def _by_inputs(rng, shape, n_in, n_out, dtype):
 class ProductHead(Head):
     """h = f(θ) · g(x) + a(θ): exponential families are of this form.
 
-    f and g start as linear maps and a as zero; what the networks add to that is
-    learned. A pair costs a scalar product, so that every θ of a batch can be a contrast
-    of every x.
+    With linear_start f and g start as linear maps and a as zero; what the networks add
+    to that is learned. A pair costs a scalar product, so that every θ of a batch can be
+    a contrast of every x.
 
     Parameters
     ----------
@@ -194,18 +194,26 @@ class ProductHead(Head):
     width, depth : int
         Hidden layers of f, g and a.
     activation : str
+    linear_start : bool
     """
 
     def __init__(self, groups, n_theta, n_features, rank=64, width=128, depth=2,
-                 activation="silu"):  # fmt: skip
+                 activation="silu", linear_start=True):  # fmt: skip
         super().__init__(groups, n_theta, n_features)
         self.rank, self.width, self.depth = int(rank), int(width), int(depth)
         self.activation = activation
         g, hidden = self.groups, [self.width] * self.depth
+        start = {"linear_start": bool(linear_start)}
         self._layers = {
-            "f": _GroupedMLP(g, [self.n_theta, *hidden, self.rank], activation),
-            "a": _GroupedMLP(g, [self.n_theta, *hidden, 1], activation, skip=False),
-            "g": _GroupedMLP(g, [self.n_features, *hidden, self.rank], activation),
+            "f": _GroupedMLP(
+                g, [self.n_theta, *hidden, self.rank], activation, **start
+            ),
+            "a": _GroupedMLP(
+                g, [self.n_theta, *hidden, 1], activation, skip=False, **start
+            ),
+            "g": _GroupedMLP(
+                g, [self.n_features, *hidden, self.rank], activation, **start
+            ),
         }
 
     def _children(self):
