@@ -217,10 +217,10 @@ class NRE:
             params,
             source.data(network.coordinates.used),
             optimizer=self._optimizer(),
-            batch_size=source.batch_size(o["batch_size"]),
+            batch_size=source.batch,
             epochs=o["epochs"],
             rng=run,
-            validation=source.validation(o["validation"], run, o["batch_size"]),
+            validation=source.validation,
             augment=self.augment,
             state=state,
             patience=o["patience"],
@@ -250,9 +250,7 @@ class NRE:
         if self.head is None:
             if groups == 1:
                 return ProductHead(groups, n_theta, n_features)
-            return ProductHead(
-                groups, n_theta, n_features, rank=16, width=64, linear_start=False
-            )
+            return ProductHead(groups, n_theta, n_features, rank=16, width=64)
         raise ValueError(
             f"NRE: head={self.head!r}; choose None, 'residual' or a function"
             " (groups, n_theta, n_features) -> Head"
