@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 import gradiverse as gv
-from gradiverse.inference import NRE, Prior
+from gradiverse.inference import NRE, Bank, Prior
 from gradiverse.inference._contrasts import LOSSES, Contrast, table
 from gradiverse.inference._heads import ProductHead, ResidualHead
 from gradiverse.inference._standardise import Scores, Standardiser, restore
@@ -131,7 +131,7 @@ def test_standardisation_two_pass_values():
 def test_standardisation_frozen_and_new_for_each_training():
     theta, x = simulate(300)
     seen = []
-    est = NRE(normal_prior(), head=small_head, epochs=2, batch_size=50)
+    est = NRE(normal_prior(), head=small_head, epochs=2, batch_size=50, validation=0)
     est.training["callback"] = lambda record: seen.append(est.standardiser.mean.copy())
     est.fit(theta, x)
     assert len(seen) == 2 and all((m == x.mean(0)).all() for m in seen)
@@ -426,3 +426,30 @@ def test_normal_scores_of_data():
     assert est.fit(theta, x).log_ratio(theta[:3], x[:3]).shape == (3,)
     with pytest.raises(ValueError, match="vectors"):
         est.fit(theta, x[:, :, None])
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_validation_rows_do_not_standardise(on_disk, tmp_path):
+    """Moments come from the rows that are trained on: spoilt others leave the weights."""
+    prior = Prior(a=(-1.0, 1.0))
+    rng = np.random.default_rng(3)
+    theta = prior.sample(300, rng)
+    x = theta + 0.1 * rng.normal(size=theta.shape)
+
+    def fitted(x):
+        data = (theta, x)
+        if on_disk:
+            bank = Bank(tmp_path / f"{x.max():.0f}.h5", prior)
+            bank.append(theta, x)
+            data = (bank,)
+        # one epoch: the weights are those of its end, whatever the validation says
+        return NRE(prior, epochs=1, validation=0.2, batch_size=50).fit(*data)
+
+    spoilt = x.copy()
+    held = np.random.default_rng(20_210).permutation(300)[-60:]
+    spoilt[held] += 1000.0
+    first, second = fitted(x), fitted(spoilt)
+    assert np.array_equal(first.standardiser.mean, second.standardiser.mean)
+    assert first.standardiser.n == 240
+    at = theta[:5], x[:5]
+    assert np.array_equal(first.log_ratio(*at), second.log_ratio(*at))

@@ -62,13 +62,18 @@ class Source:
         if len(rows) < 4:
             raise ValueError(f"NRE.fit: {len(rows)} valid rows; at least 4 are needed")
         self.theta, self.x, self.rows, self.done = theta, x, rows, done
+        # neighbours in the arrays may be neighbours in θ: validation batches are made
+        # of rows in ascending order
+        self.order = np.random.default_rng(20_210).permutation(rows)
+        self.batch = self._batch(est.training["batch_size"])
+        self.held = self._held(est.training["validation"])
         self.est = est
         self._data = None
 
     def moments(self):
-        """Standardisers of the valid rows."""
-        whole = len(self.rows) == len(self.theta)
-        rows = None if whole else self.rows
+        """Standardisers of the rows that are trained on."""
+        n = len(self.rows) - self.held
+        rows = None if n == len(self.theta) else np.sort(self.order[:n])
         kind = standardiser(self.est.data)
         if isinstance(self.x, dict):
             return {k: kind.of(v, rows) for k, v in self.x.items()}
@@ -111,9 +116,7 @@ class Source:
             )
             columns[self.rows] = est.coordinates(self.theta[self.rows])
             return View({"theta": columns, "x": self.x}, self.rows)
-        # neighbours in the arrays may be neighbours in θ: validation batches are made
-        # of rows in ascending order
-        order = np.random.default_rng(20_210).permutation(self.rows)
+        order = self.order
         columns = est.coordinates(self.theta[order])
 
         def take(a):
@@ -126,16 +129,28 @@ class Source:
         )
         return {"theta": columns, "x": est._standardise(x) if self.standard else x}
 
-    def batch_size(self, asked):
+    def _batch(self, asked):
         """The batch size, at most half of the training rows."""
         if asked is None:
             asked = min(max(len(self.rows) // 40, 32), 256)
         return int(min(asked, max(len(self.rows) // 2, 2)))
 
-    def validation(self, share, seed, batch):
+    @property
+    def validation(self):
+        """Validation rows as `gradiverse.train.fit` takes them; 0: none."""
+        n = len(self.rows)
+        if not self.held:
+            return 0
+        if self.bank is not None:
+            return self.order[n - self.held :]
+        return np.arange(n - self.held, n)
+
+    def _held(self, share):
         """Number of validation rows such that no batch has a single row."""
-        n, size = len(self.rows), self.batch_size(batch)
+        n, size = len(self.rows), self.batch
         count = int(share) if isinstance(share, (int, np.integer)) else round(share * n)
+        if not 0 <= count < n:
+            raise ValueError(f"NRE.fit: validation {share!r} of {n} rows leaves none")
         while count and (count % size == 1 or (n - count) % size == 1):
             count += 1
         if not count and n % size == 1:
