@@ -430,7 +430,7 @@ def test_normal_scores_of_data():
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_validation_rows_do_not_standardise(on_disk, tmp_path):
-    """Moments come from the rows that are trained on: spoilt others leave the weights."""
+    """Moments come from the rows trained on alone: spoilt others leave the weights."""
     prior = Prior(a=(-1.0, 1.0))
     rng = np.random.default_rng(3)
     theta = prior.sample(300, rng)
