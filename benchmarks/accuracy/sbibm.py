@@ -18,7 +18,7 @@ import time
 import numpy as np
 import scipy.stats
 
-from gradiverse import inference, simulators
+from gradiverse import inference, optim, simulators
 
 from .sbibm_files import load
 
@@ -26,13 +26,12 @@ SIMULATIONS = 10_000
 SETTING = {"loss": "nre-c", "data": "scores", "members": 4, "learning_rate": 2e-2}
 ROUNDS = {**SETTING, "members": 3, "atoms": 16, "batch_size": 128, "epochs": 60}
 TORUS = {
-    "data": "scores",
     "members": 3,
-    "atoms": 16,
+    "atoms": 8,
     "batch_size": 128,
-    "learning_rate": 2e-3,
-    "weight_decay": 1e-2,
     "epochs": 40,
+    "patience": 8,
+    "optimizer": optim.clip(optim.adamw(2e-3, weight_decay=1e-2), 5.0),
 }
 
 

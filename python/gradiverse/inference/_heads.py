@@ -157,7 +157,11 @@ class _GroupedMLP(Layer):
             self._layers[str(i)] = GroupedLinear(groups, a, b, **how)
         if skip:
             self._layers["skip"] = GroupedLinear(
-                groups, sizes[0], sizes[-1], bias=False, init_weight=_by_inputs
+                groups,
+                sizes[0],
+                sizes[-1],
+                bias=False,
+                init_weight=_by_inputs if linear_start else "torch",
             )
 
     def _children(self):

@@ -250,7 +250,9 @@ class NRE:
         if self.head is None:
             if groups == 1:
                 return ProductHead(groups, n_theta, n_features)
-            return ProductHead(groups, n_theta, n_features, rank=16, width=64)
+            return ProductHead(
+                groups, n_theta, n_features, rank=16, width=64, linear_start=False
+            )
         raise ValueError(
             f"NRE: head={self.head!r}; choose None, 'residual' or a function"
             " (groups, n_theta, n_features) -> Head"

@@ -106,7 +106,7 @@ class TMNRE:
         bank=None,
         rng=0,
         *,
-        share=0.3,
+        share=0.2,
         stop=0.8,
         max_rounds=10,
         draws=100_000,
