@@ -91,9 +91,28 @@ def test_resume_from_a_checkpoint(whole, tmp_path):
     same(fit(resume=True, checkpoint=other), whole)
 
 
-def test_interrupt_within_an_epoch(whole):
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, also where the tests run with interrupts ignored."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, old)
+
+
+def test_ignored_interrupts_stay_ignored():
+    """A training in the background of a shell leaves the signal alone."""
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        r = fit(callback=lambda record: os.kill(os.getpid(), signal.SIGINT))
+        assert len(r.history) == 5 and not r.interrupted
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
+def test_interrupt_within_an_epoch(whole, ctrl_c):
     """Ctrl-C ends after a step, and the training goes on from that step."""
-    old = signal.getsignal(signal.SIGINT)
+    old = ctrl_c
 
     def press(record):
         if record["epoch"] == 2:
