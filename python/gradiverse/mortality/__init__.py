@@ -5,8 +5,7 @@ Tables in (unit, year, week, deaths), expected and excess deaths out.  Start wit
 it; ``gradiverse mortality`` on the command line runs the whole study.
 """
 
-from importlib import import_module as _import_module
-
+from .._lazy import on_demand as _on_demand
 from .counterfactual import METHODS, Counterfactual
 from .result import Excess
 
@@ -26,18 +25,4 @@ _MODULES = ("official", "figures", "report", "study")
 
 __all__ = ["METHODS", "Counterfactual", "Excess", *_LAZY, *_MODULES]
 
-
-def __getattr__(name):
-    """Import the rest on first use (PEP 562)."""
-    if name in _LAZY:
-        value = getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
-    elif name in _MODULES:
-        value = _import_module(f"{__name__}.{name}")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = _on_demand(__name__, _LAZY, _MODULES)

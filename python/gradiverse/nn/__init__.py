@@ -7,7 +7,7 @@ with running statistics have a state beside the parameters: ``y, state =
 layer.apply(params, x, state=state, train=True)``.
 """
 
-from importlib import import_module as _import_module
+from .._lazy import on_demand as _on_demand
 
 _LAZY = {
     "Layer": "_base",
@@ -52,18 +52,4 @@ _MODULES = ("initialisers", "losses")
 
 __all__ = [*_LAZY, *_MODULES]
 
-
-def __getattr__(name):
-    """Import what is asked for (PEP 562)."""
-    if name in _LAZY:
-        value = getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
-    elif name in _MODULES:
-        value = _import_module(f"{__name__}.{name}")
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = _on_demand(__name__, _LAZY, _MODULES)
