@@ -171,6 +171,7 @@ def disk():
             UNIT,
             scaled(times, 1e3),
             "memory map / array <= 1.2",
+            ours="memory map",
         )
 
 
