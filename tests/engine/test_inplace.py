@@ -311,7 +311,8 @@ def test_every_failing_allocation_in_a_loop_is_reported():
 def test_a_loop_in_place_can_be_interrupted():
     """Ctrl-C is noticed between two steps."""
     code = """
-import _thread, threading, numpy as np, gradiverse as gv
+import _thread, signal, threading, numpy as np, gradiverse as gv
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
 f = gv.compile(lambda x: gv.scan(lambda c, _: (np.sin(c), None), x, length=10**6)[0])
 threading.Timer(0.5, _thread.interrupt_main).start()
 try:

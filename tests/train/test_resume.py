@@ -187,10 +187,10 @@ def test_resume_of_another_training(whole):
         )  # fmt: skip
 
 
-def test_second_interrupt_raises():
+def test_second_interrupt_raises(ctrl_c):
     """Two Ctrl-C before the training has ended: KeyboardInterrupt, and the old handler
     is back."""
-    old = signal.getsignal(signal.SIGINT)
+    old = ctrl_c
 
     def press(record):
         os.kill(os.getpid(), signal.SIGINT)
