@@ -84,3 +84,10 @@ def scaled(times, factor):
 def threads_argument(default=1):
     """The thread count from the command line."""
     return int(sys.argv[1]) if len(sys.argv) > 1 else default
+
+
+def clock_and_unit(threads):
+    """CPU time on one thread, which other work lengthens least; else wall time."""
+    if threads == 1:
+        return time.process_time, "CPU ms"
+    return time.perf_counter, "ms"

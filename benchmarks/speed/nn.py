@@ -9,10 +9,10 @@ on one thread, wall time on more, all in turn.
 """
 
 import sys
-import time
 from itertools import pairwise
 
 from benchmarks.speed.measure import (
+    clock_and_unit,
     interleave,
     limit_threads,
     report,
@@ -33,8 +33,7 @@ import gradiverse as gv  # noqa: E402
 from gradiverse._repeat import Repeat, as_arrays  # noqa: E402
 
 torch.set_num_threads(THREADS)
-CLOCK = time.process_time if THREADS == 1 else time.perf_counter
-UNIT = "CPU ms" if THREADS == 1 else "ms"
+CLOCK, UNIT = clock_and_unit(THREADS)
 
 
 def ours(loss, params, x, y, steps):

@@ -8,9 +8,9 @@ time on more, all in turn.
 """
 
 import sys
-import time
 
 from benchmarks.speed.measure import (
+    clock_and_unit,
     interleave,
     limit_threads,
     report,
@@ -27,8 +27,7 @@ import torch  # noqa: E402
 import gradiverse as gv  # noqa: E402
 
 torch.set_num_threads(THREADS)
-CLOCK = time.process_time if THREADS == 1 else time.perf_counter
-UNIT = "CPU ms" if THREADS == 1 else "ms"
+CLOCK, UNIT = clock_and_unit(THREADS)
 #: axes, channels in and out, points of an axis, batch; bar at 1 and 2 threads in ms
 CASES = {
     "conv2d_wide": (2, 32, 64, 100, 16, (150, 80)),

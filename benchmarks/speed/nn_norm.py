@@ -10,6 +10,7 @@ time on more, all in turn.
 import sys
 
 from benchmarks.speed.measure import (
+    clock_and_unit,
     interleave,
     limit_threads,
     report,
@@ -20,8 +21,6 @@ from benchmarks.speed.measure import (
 THREADS = threads_argument(1)
 limit_threads(THREADS)
 
-import time  # noqa: E402
-
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
@@ -29,8 +28,7 @@ import gradiverse as gv  # noqa: E402
 
 torch.set_num_threads(THREADS)
 T, N = torch.nn, gv.nn
-CLOCK = time.process_time if THREADS == 1 else time.perf_counter
-UNIT = "CPU ms" if THREADS == 1 else "ms"
+CLOCK, UNIT = clock_and_unit(THREADS)
 
 
 class _Attend(T.Module):

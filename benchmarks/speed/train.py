@@ -10,10 +10,10 @@ time on more, all in turn.
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.speed.measure import (
+    clock_and_unit,
     interleave,
     limit_threads,
     report,
@@ -34,8 +34,7 @@ import gradiverse as gv  # noqa: E402
 from gradiverse._repeat import Repeat  # noqa: E402
 
 torch.set_num_threads(THREADS)
-CLOCK = time.process_time if THREADS == 1 else time.perf_counter
-UNIT = "CPU ms" if THREADS == 1 else "ms"
+CLOCK, UNIT = clock_and_unit(THREADS)
 
 
 def adam():
