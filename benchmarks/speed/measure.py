@@ -31,7 +31,7 @@ def limit_threads(n):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def interleave(cases, seconds=2.0, least=7, warm=2, clock=time.perf_counter):
+def interleave(cases, seconds=2.0, least=7, warm=2, clock=time.perf_counter, rest=0.0):
     """Median seconds of each callable in `cases`, run in turn.
 
     Parameters
@@ -42,6 +42,10 @@ def interleave(cases, seconds=2.0, least=7, warm=2, clock=time.perf_counter):
         Time to spend on all of them together, beyond the `least` rounds.
     clock : callable
         `time.perf_counter` for wall time, `time.process_time` for CPU time.
+    rest : float
+        Seconds of sleep before each call. On several threads the idle threads of an
+        OpenMP library spin for some 10 ms (libgomp's default) on the cores that the
+        next library in turn needs; after the rest all cases find them free.
 
     Returns
     -------
@@ -55,6 +59,8 @@ def interleave(cases, seconds=2.0, least=7, warm=2, clock=time.perf_counter):
     rounds = 0
     while rounds < least or time.perf_counter() < stop:
         for name, f in cases.items():
+            if rest > 0:
+                time.sleep(rest)
             start = clock()
             f()
             times[name].append(clock() - start)
