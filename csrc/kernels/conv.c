@@ -19,6 +19,28 @@ const gv_conv_kernels *gv_conv_kernels_get(gv_dtype dtype)
     }
 }
 
+int gv_conv_width(const gv_conv_kernels *kernels, int m, int64_t n, int64_t terms,
+                  int64_t *cost)
+{
+    enum { latency = 4, few_terms = 16 };
+    int most = kernels->rows > 6 ? (m <= 4       ? 6
+                                        : m <= 6 ? 4
+                                                 : 2)
+                                 : (m <= 2       ? 6
+                                        : m == 3 ? 4
+                                                 : 2);
+    int best = 0;
+    for (int w = most; w >= 2; w -= 2) {
+        int64_t rest = n % (w * kernels->lanes), c = n - rest;
+        if (rest > 0) c += rest > kernels->lanes ? w * kernels->lanes : kernels->lanes;
+        if (terms > few_terms && m * w < latency) c = c * latency / (m * w);
+        if (best > 0 && c >= *cost) continue;
+        best = w;
+        *cost = c;
+    }
+    return best;
+}
+
 /* --- blocks ---------------------------------------------------------------------------*/
 
 typedef struct loop {

@@ -19,6 +19,7 @@ enum {
     few_pairs = 64,  /* channels in times out of a group */
     most_phases = 4, /* of the last axis, done together */
     most_chunks = 16,
+    piece = 1024,                                /* sums added at a time */
     chunk_bytes = 32 << 20,                      /* of all partial sums */
     slack = GV_CONV_MAX_WIDE * GV_CONV_MAX_LANES /* read and written past the end */
 };
@@ -99,7 +100,9 @@ static void plan_channels(direct *d)
     d->m_blocks = (d->m + d->some_m - 1) / d->some_m;
     for (int p = 0; p < d->phases; p++) size = gv_conv_most(size, d->strip[p].size);
     int64_t fits = strip_bytes / (int64_t)d->item / size;
-    d->some_k = gv_conv_most(1, gv_conv_least(fits, d->k));
+    fits = gv_conv_most(1, gv_conv_least(fits, d->k));
+    int64_t k_blocks = (d->k + fits - 1) / fits;
+    d->some_k = (d->k + k_blocks - 1) / k_blocks;
     d->strip_size = size;
 }
 
@@ -222,55 +225,116 @@ static void put_block(const direct *d, const int64_t *from, const int64_t *n,
         }
 }
 
-/* Results m0 .. m0 + some - 1 of one block and phase at all positions, ldo apart. */
-static void sum_taps(const direct *d, int p, int64_t entry, const int64_t *from,
-                     int64_t count, int64_t m0, int64_t some, char *strip, char *out,
-                     int64_t ldo)
+/* Where lines of a block's results are next to each other in the result, and their
+ * tiles waste little, the sums go straight to it. How many vectors such tiles have, or
+ * 0. */
+static int straight_width(const direct *d, int p, const int64_t *n, int m)
 {
     const gv_conv_strip *s = &d->strip[p];
-    int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows;
+    int64_t terms = d->k * s->taps, each, all, lines = n[0] * n[1];
+    if (s->axis[2].step != 1 || d->phases > 1 || terms == 0) return 0;
+    int width = gv_conv_width(d->kernels, m, n[2], terms, &each);
+    gv_conv_width(d->kernels, m, gv_conv_strip_positions(s, n), terms, &all);
+    return 8 * lines * each <= 9 * all ? width : 0;
+}
+
+/* One block of results: where it is and where its sums go. */
+typedef struct target {
+    int64_t entry, m0, some; /* of batch and groups; result channels */
+    int64_t from[3], n[3];
+    char *out; /* (some, ldo) all positions */
+    int64_t ldo;
+} target;
+
+/* Sums of one panel of channels m0 + m ..., onto the block's positions or straight to
+ * the result. */
+static void sum_panel(const direct *d, int p, const target *to, int64_t m, int64_t k,
+                      int64_t ks, const char *strip)
+{
+    const gv_conv_strip *s = &d->strip[p];
+    const gv_conv_axis *x = s->axis;
+    int64_t rows = d->kernels->rows, panels = (d->m + rows - 1) / rows, cost;
+    int64_t plane = x[0].size * x[1].size * x[2].size, group = to->entry % d->c->groups;
+    int64_t count = gv_conv_strip_positions(s, to->n), channel = to->m0 + m;
+    int some = (int)gv_conv_least(rows, to->some - m),
+        width = straight_width(d, p, to->n, some);
+    const char *w = d->packed[p] +
+        (size_t)(group * panels + channel / rows) * d->panel[p] +
+        (size_t)(k * s->taps * rows) * d->item;
+    gv_conv_shift sums = { .k = ks, .taps = s->taps, .plane = s->size, .off = s->off };
+    sums.add = k > 0;
+    if (width == 0) {
+        sums.lines = 1;
+        sums.n = count;
+        sums.ldo = to->ldo;
+        sums.spare = true;
+        sums.vectors = gv_conv_width(d->kernels, some, count, d->k * s->taps, &cost);
+        d->kernels->shift(some, &sums, strip, w,
+                          to->out + (size_t)(m * to->ldo) * d->item);
+        return;
+    }
+    sums.lines = to->n[1];
+    sums.n = to->n[2];
+    sums.from = x[2].length;
+    sums.to = x[1].step * x[2].size;
+    sums.ldo = plane;
+    sums.vectors = width;
+    sums.finish = k + ks == d->k;
+    sums.least = gv_conv_floor(d->c, d->pass);
+    if (d->bias) sums.bias = d->bias + (size_t)(group * d->m + channel) * d->item;
+    for (int64_t z = 0; z < to->n[0]; z++) {
+        int64_t iz = x[0].first + (to->from[0] + z) * x[0].step;
+        int64_t iy = x[1].first + to->from[1] * x[1].step;
+        int64_t at = (iz * x[1].size + iy) * x[2].size + x[2].first + to->from[2];
+        at += (to->entry * d->m + channel) * plane;
+        d->kernels->shift(some, &sums,
+                          strip + (size_t)(z * x[1].length * x[2].length) * d->item, w,
+                          d->y + (size_t)at * d->item);
+    }
+}
+
+/* Sums of one phase. */
+static void sum_taps(const direct *d, int p, const target *to, char *strip)
+{
+    const gv_conv_strip *s = &d->strip[p];
     int64_t source = s->axis[0].source * s->axis[1].source * s->axis[2].source;
-    const char *x = d->x + (size_t)(entry * d->k * source) * d->item;
-    const char *packed =
-        d->packed[p] + (size_t)(entry % d->c->groups * panels) * d->panel[p];
-    if (s->taps == 0) memset(out, 0, (size_t)(some * ldo) * d->item);
+    const char *x = d->x + (size_t)(to->entry * d->k * source) * d->item;
+    if (s->taps == 0) memset(to->out, 0, (size_t)(to->some * to->ldo) * d->item);
     for (int64_t k = 0; k < d->k && s->taps > 0; k += d->some_k) {
         int64_t ks = gv_conv_least(d->some_k, d->k - k);
-        gv_conv_strip_fill(s, d->kernels, d->item, from, ks,
+        gv_conv_strip_fill(s, d->kernels, d->item, to->from, ks,
                            x + (size_t)(k * source) * d->item, strip);
         memset(strip + (size_t)(ks * s->size) * d->item, 0, slack * d->item);
-        for (int64_t m = 0; m < some; m += rows)
-            d->kernels->shift((int)gv_conv_least(rows, some - m), count, ks, s->taps,
-                              strip, s->size, s->off,
-                              packed + (size_t)((m0 + m) / rows) * d->panel[p] +
-                                  (size_t)(k * s->taps * rows) * d->item,
-                              k > 0, out + (size_t)(m * ldo) * d->item, ldo);
+        for (int64_t m = 0; m < to->some; m += d->kernels->rows)
+            sum_panel(d, p, to, m, k, ks, strip);
     }
 }
 
 static void result_block(void *ctx, int64_t task, void *memory)
 {
     const direct *d = ctx;
-    int64_t from[3], n[3], blocks = d->strip->blocks, ldo[most_phases];
-    int64_t m0 = task % d->m_blocks * d->some_m, rest = task / d->m_blocks;
-    int64_t some = gv_conv_least(d->some_m, d->m - m0), entry = rest / blocks;
+    int64_t blocks = d->strip->blocks, rest = task / d->m_blocks, ldo[most_phases];
     const gv_conv_axis *x = d->strip->axis;
-    int64_t result = x[0].size * x[1].size * x[2].size;
+    int64_t result = x[0].size * x[1].size * x[2].size, rows = d->kernels->rows;
     char *strip = memory, *out[most_phases];
     const char *at[most_phases];
-    gv_conv_strip_block(d->strip, rest % blocks, from, n);
+    target to = { .entry = rest / blocks, .m0 = task % d->m_blocks * d->some_m };
+    to.some = gv_conv_least(d->some_m, d->m - to.m0);
+    gv_conv_strip_block(d->strip, rest % blocks, to.from, to.n);
     for (int p = 0; p < d->phases; p++) {
-        int64_t count = gv_conv_strip_positions(&d->strip[p], n);
-        ldo[p] = pitch_of(count);
-        out[p] = strip + strip_room(d) + (size_t)p * result_room(d);
-        sum_taps(d, p, entry, from, count, m0, some, strip, out[p], ldo[p]);
+        to.ldo = ldo[p] = pitch_of(gv_conv_strip_positions(&d->strip[p], to.n));
+        to.out = out[p] = strip + strip_room(d) + (size_t)p * result_room(d);
+        sum_taps(d, p, &to, strip);
     }
-    for (int64_t m = 0; m < some; m++) {
-        int64_t channel = entry % d->c->groups * d->m + m0 + m;
+    for (int64_t m = 0; m < to.some; m++) {
+        int64_t channel = to.entry % d->c->groups * d->m + to.m0 + m;
+        int panel = (int)gv_conv_least(rows, to.some - m / rows * rows);
+        if (straight_width(d, 0, to.n, panel)) continue;
         for (int p = 0; p < d->phases; p++)
             at[p] = out[p] + (size_t)(m * ldo[p]) * d->item;
-        put_block(d, from, n, at, d->bias ? d->bias + (size_t)channel * d->item : NULL,
-                  d->y + (size_t)((entry * d->m + m0 + m) * result) * d->item);
+        put_block(d, to.from, to.n, at,
+                  d->bias ? d->bias + (size_t)channel * d->item : NULL,
+                  d->y + (size_t)((to.entry * d->m + to.m0 + m) * result) * d->item);
     }
 }
 
@@ -363,11 +427,15 @@ static int64_t sums_of_block(const direct *d)
     return d->strip->taps * d->some_m * d->some_n;
 }
 
+/* Elements of the sums of a chunk. */
+static int64_t sums_of_chunk(const direct *d)
+{
+    return d->c->groups * d->m_blocks * d->n_blocks * sums_of_block(d);
+}
+
 static size_t partial_room(const direct *d)
 {
-    return line_up((size_t)(d->chunks * d->c->groups * d->m_blocks * d->n_blocks *
-                            sums_of_block(d)) *
-                   d->item);
+    return line_up((size_t)(d->chunks * sums_of_chunk(d)) * d->item);
 }
 
 /* Channels in the strips of the source and of the cotangent, and of both turned
@@ -405,15 +473,17 @@ static void fill_cotangents(const direct *d, int64_t entry, const int64_t *from,
     int64_t o = d->c->c_out / d->c->groups, plane = gv_conv_points(d->c->out);
     const char *g = d->g + (size_t)((entry * o + g0) * plane) * d->item;
     const gv_conv_axis *x = d->strip->axis;
-    int64_t length = x[2].length;
-    for (int64_t z = 0; z < x[0].length; z++)
-        for (int64_t y = 0; y < x[1].length; y++, to += (size_t)length * d->item) {
-            int64_t at =
-                ((from[0] + z) * x[1].size + from[1] + y) * x[2].size + from[2];
-            int64_t some = z < n[0] && y < n[1] ? n[2] : 0;
-            d->kernels->rows_of(gs, some ? g + (size_t)at * d->item : g, plane, 1, 0,
-                                some, length - some, to, pitch);
-        }
+    int64_t lines = x[1].length, length = x[2].length;
+    for (int64_t z = 0; z < x[0].length;
+         z++, to += (size_t)(lines * length) * d->item) {
+        int64_t at = ((from[0] + z) * x[1].size + from[1]) * x[2].size + from[2];
+        int64_t some = z < n[0] ? n[1] : 0;
+        if (some > 0)
+            d->kernels->rows_of(gs, some, g + (size_t)at * d->item, plane, x[2].size, 1,
+                                0, n[2], length, to, pitch);
+        d->kernels->rows_of(gs, lines - some, g, 0, 0, 1, 0, 0, length,
+                            to + (size_t)(some * length) * d->item, pitch);
+    }
 }
 
 /* Few channels: dot products along positions, cotangents zero up to whole vectors. */
@@ -535,29 +605,46 @@ static void sum_chunk(void *ctx, int64_t task, void *memory)
             d->swap ? ns : ms, d->swap ? m0 : n0, d->swap ? ms : ns, sums, memory);
 }
 
-/* Add the chunks of the weights of one output channel, in order. */
-static void add_chunks(void *ctx, int64_t channel)
+/* Add a piece of all chunks, in order, to the first one. */
+#define DEFINE_ADD(T, NAME)                                              \
+    static void NAME(int64_t chunks, int64_t step, int64_t n, void *pto) \
+    {                                                                    \
+        double sum[piece];                                               \
+        T *to = pto;                                                     \
+        for (int64_t j = 0; j < n; j++) sum[j] = to[j];                  \
+        for (int64_t q = 1; q < chunks; q++)                             \
+            for (int64_t j = 0; j < n; j++) sum[j] += to[q * step + j];  \
+        for (int64_t j = 0; j < n; j++) to[j] = (T)sum[j];               \
+    }
+DEFINE_ADD(float, add_f)
+DEFINE_ADD(double, add_d)
+
+static void add_chunks(void *ctx, int64_t task)
+{
+    const direct *d = ctx;
+    int64_t size = sums_of_chunk(d), from = task * piece;
+    int64_t n = gv_conv_least(piece, size - from);
+    (d->item == 4 ? add_f : add_d)(d->chunks, size, n,
+                                   d->partial + (size_t)from * d->item);
+}
+
+/* The weights of one output channel from the sums to their places. */
+static void put_channel(void *ctx, int64_t channel)
 {
     const direct *d = ctx;
     int64_t o = d->c->c_out / d->c->groups, k = d->c->c_in / d->c->groups;
     int64_t group = channel / o, taps = d->strip->taps;
     int64_t bm = d->some_m, bn = d->some_n;
-    int64_t step = d->c->groups * d->m_blocks * d->n_blocks * sums_of_block(d);
     for (int64_t i = 0; i < k; i++) {
         int64_t m = d->swap ? channel % o : i, n = d->swap ? i : channel % o;
         int64_t block = (group * d->m_blocks + m / bm) * d->n_blocks + n / bn;
-        for (int64_t t = 0; t < taps; t++) {
-            int64_t at = block * sums_of_block(d) + (t * bm + m % bm) * bn + n % bn;
-            int64_t to = (channel * k + i) * taps + t;
-            double sum = 0;
-            for (int64_t q = 0; q < d->chunks; q++, at += step)
-                sum += d->item == 4 ? (double)((const float *)(void *)d->partial)[at]
-                                    : ((const double *)(void *)d->partial)[at];
+        int64_t at = block * sums_of_block(d) + m % bm * bn + n % bn;
+        int64_t to = (channel * k + i) * taps;
+        for (int64_t t = 0; t < taps; t++, at += bm * bn, to++)
             if (d->item == 4)
-                ((float *)(void *)d->y)[to] = (float)sum;
+                ((float *)(void *)d->y)[to] = ((const float *)(void *)d->partial)[at];
             else
-                ((double *)(void *)d->y)[to] = sum;
-        }
+                ((double *)(void *)d->y)[to] = ((const double *)(void *)d->partial)[at];
     }
 }
 
@@ -575,7 +662,8 @@ void gv_conv_direct_weight(const gv_conv *c, const void *x, const void *g, void 
     d.partial = (char *)scratch + plan_room(c);
     gv_conv_for(d.chunks * c->groups * d.m_blocks * d.n_blocks, sum_chunk, &d,
                 sum_room(&d), d.partial + partial_room(&d));
-    gv_parallel_for(c->c_out, add_chunks, &d);
+    gv_parallel_for((sums_of_chunk(&d) + piece - 1) / piece, add_chunks, &d);
+    gv_parallel_for(c->c_out, put_channel, &d);
 }
 
 /* --- working memory ---------------------------------------------------------------------*/

@@ -159,26 +159,22 @@ static void fill_around(size_t item, int64_t channels, const char *src, int64_t 
     }
 }
 
-/* One row of the strip (run r[2], at the place r[0], i[0], r[1], i[1] tell) of all
- * channels. */
-static void fill_row(const gv_conv_strip *s, const gv_conv_kernels *kernels,
-                     size_t item, const int64_t *from, const int64_t *r,
-                     const int64_t *i, int64_t channels, const char *x, char *to)
+/* `count` lines of a run of the last axis, of all channels; the first one is line at[1]
+ * of plane at[0] of the source, and all are inside. */
+static void fill_lines(const gv_conv_strip *s, const gv_conv_kernels *kernels,
+                       size_t item, const int64_t *from, const int64_t *at,
+                       int64_t count, int64_t run, int64_t channels, const char *x,
+                       char *to)
 {
     const gv_conv_axis *axis = s->axis, *row = axis + 2;
-    int64_t at[2], n = row->source, scale = row->scale, length = row->length;
+    int64_t n = row->source, scale = row->scale, length = row->length;
     int64_t plane = axis[0].source * axis[1].source * n;
-    int64_t start = from[2] * scale + row->start[r[2]];
-    for (int a = 0; a < 2; a++) {
-        at[a] = (from[a] + i[a]) * axis[a].scale + axis[a].start[r[a]];
-        if (s->periodic) at[a] = modulo(at[a], axis[a].source);
-        if (at[a] >= 0 && at[a] < axis[a].source) continue;
-        kernels->rows_of(channels, x, 0, 1, length, 0, 0, to, s->size);
-        return;
-    }
+    int64_t start = from[2] * scale + row->start[run];
     x += (size_t)((at[0] * axis[1].source + at[1]) * n) * item;
     if (s->periodic && (start < 0 || start + (length - 1) * scale >= n)) {
-        fill_around(item, channels, x, plane, n, start, scale, length, to, s->size);
+        size_t line = (size_t)(axis[1].scale * n) * item;
+        for (; count > 0; count--, x += line, to += (size_t)length * item)
+            fill_around(item, channels, x, plane, n, start, scale, length, to, s->size);
         return;
     }
     int64_t low = start < 0 ? (-start + scale - 1) / scale : 0;
@@ -186,8 +182,33 @@ static void fill_row(const gv_conv_strip *s, const gv_conv_kernels *kernels,
     low = gv_conv_least(low, length);
     high = gv_conv_most(low, gv_conv_least(high, length));
     x += (start + low * scale) * (int64_t)item;
-    kernels->rows_of(channels, x, plane, scale, low, high - low, length - high, to,
-                     s->size);
+    kernels->rows_of(channels, count, x, plane, axis[1].scale * n, scale, low,
+                     high - low, length, to, s->size);
+}
+
+/* A plane of the strip (runs r, the plane i of runs r[0]) of all channels. */
+static void fill_plane(const gv_conv_strip *s, const gv_conv_kernels *kernels,
+                       size_t item, const int64_t *from, const int64_t *r, int64_t i,
+                       int64_t channels, const char *x, char *to)
+{
+    const gv_conv_axis *z = s->axis, *y = z + 1;
+    size_t row = (size_t)s->axis[2].length * item;
+    int64_t at[2] = { (from[0] + i) * z->scale + z->start[r[0]], 0 };
+    if (s->periodic) at[0] = modulo(at[0], z->source);
+    bool inside = at[0] >= 0 && at[0] < z->source;
+    for (int64_t j = 0, count; j < y->length; j += count) {
+        char *line = to + (size_t)j * row;
+        int64_t more = y->length - j;
+        count = 1;
+        at[1] = (from[1] + j) * y->scale + y->start[r[1]];
+        if (s->periodic) at[1] = modulo(at[1], y->source);
+        if (inside && at[1] >= 0 && at[1] < y->source) {
+            count = gv_conv_least(more, (y->source - 1 - at[1]) / y->scale + 1);
+            fill_lines(s, kernels, item, from, at, count, r[2], channels, x, line);
+        } else
+            kernels->rows_of(channels, 1, x, 0, 0, 1, 0, 0, s->axis[2].length, line,
+                             s->size);
+    }
 }
 
 void gv_conv_strip_fill(const gv_conv_strip *s, const gv_conv_kernels *kernels,
@@ -195,15 +216,14 @@ void gv_conv_strip_fill(const gv_conv_strip *s, const gv_conv_kernels *kernels,
                         const void *x, void *strip)
 {
     const gv_conv_axis *axis = s->axis;
-    size_t row = (size_t)axis[2].length * item;
+    size_t plane = (size_t)(axis[1].length * axis[2].length) * item;
     char *to = strip;
-    int64_t r[3], i[2];
+    int64_t r[3];
     for (r[0] = 0; r[0] < axis[0].runs; r[0]++)
         for (r[1] = 0; r[1] < axis[1].runs; r[1]++)
             for (r[2] = 0; r[2] < axis[2].runs; r[2]++)
-                for (i[0] = 0; i[0] < axis[0].length; i[0]++)
-                    for (i[1] = 0; i[1] < axis[1].length; i[1]++, to += row)
-                        fill_row(s, kernels, item, from, r, i, channels, x, to);
+                for (int64_t i = 0; i < axis[0].length; i++, to += plane)
+                    fill_plane(s, kernels, item, from, r, i, channels, x, to);
 }
 
 /* --- channels last ---------------------------------------------------------------------*/

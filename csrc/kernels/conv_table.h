@@ -37,22 +37,36 @@ typedef struct gv_conv_winograd {
     void (*weight_cotangent)(const float *u, int64_t fs, float *w);
 } gv_conv_winograd;
 
+/* What a kernel of shifted sums computes: lines of n results, and where they lie. */
+typedef struct gv_conv_shift {
+    int64_t k, taps, plane;
+    const int64_t *off;
+    int64_t lines, n, from, to; /* from line to line of the sources, of the results */
+    int64_t ldo;                /* from row to row of results */
+    int vectors;                /* of a tile, from gv_conv_width */
+    bool add;                   /* to what is there */
+    bool spare;                 /* whole tiles may be written past the end of a line */
+    bool finish;                /* add bias[r] (NULL: zero), be at least `least` */
+    const void *bias;
+    double least;
+} gv_conv_shift;
+
 typedef struct gv_conv_kernels {
     int lanes, rows; /* of a vector; of a tile */
-    /* out(r, p) (+)= sum_{k, t} w[(k taps + t) rows + r] b[k plane + off[t] + p] for r
-     * < m <= rows; writes, and reads beyond b, whole tiles of up to 6 vectors */
-    void (*shift)(int m, int64_t positions, int64_t k, int64_t taps, const void *b,
-                  int64_t plane, const int64_t *off, const void *w, bool add, void *out,
-                  int64_t ldo);
+    /* out(r, i, p) (+)= sum_{k, t} w[(k taps + t) rows + r] b[k plane + off[t] + i from
+     * + p] for r < m <= rows; reads whole tiles beyond b */
+    void (*shift)(int m, const gv_conv_shift *s, const void *b, const void *w,
+                  void *out);
     /* c(m, n) (+)= a(m, k) b(k, n): n in vectors; columns of b in panels of two
      * vectors, `panel` apart, their rows ldb apart */
     void (*product)(int64_t m, int64_t vectors, int64_t k, const void *a, int64_t a_row,
                     int64_t a_k, const void *b, int64_t ldb, int64_t panel, bool add,
                     void *c, int64_t ldc);
-    /* to[c pitch + low + i] = src[c plane + i scale], i < n, zeros in front and
-     * behind */
-    void (*rows_of)(int64_t channels, const void *src, int64_t plane, int64_t scale,
-                    int64_t low, int64_t n, int64_t high, void *to, int64_t pitch);
+    /* to[c pitch + l length + low + i] = src[c plane + l line + i scale], i < n, zeros
+     * in front and behind up to length */
+    void (*rows_of)(int64_t channels, int64_t lines, const void *src, int64_t plane,
+                    int64_t line, int64_t scale, int64_t low, int64_t n, int64_t length,
+                    void *to, int64_t pitch);
     /* out[t step] += sum_p x[off[t] + p] g[p] over positions in whole vectors */
     void (*dots)(int64_t taps, const int64_t *off, int64_t positions, const void *x,
                  const void *g, void *out, int64_t step);
@@ -66,6 +80,12 @@ typedef struct gv_conv_kernels {
     /* [axes - 1]; NULL for f64 */
     const gv_conv_winograd *winograd;
 } gv_conv_kernels;
+
+/* Vectors of a tile of m rows for lines of n: as many as the registers hold, fewer
+ * where that wastes less and still hides the latency of long sums. The cost of a line
+ * goes to *cost. */
+int gv_conv_width(const gv_conv_kernels *kernels, int m, int64_t n, int64_t terms,
+                  int64_t *cost);
 
 /* [0] f32, [1] f64 */
 extern const gv_conv_kernels gv_conv_base[2], gv_conv_avx2[2], gv_conv_avx512[2];

@@ -53,6 +53,10 @@ CASES = [  # axes, size, kernel, stride, dilation, padding, groups, c_in, c_out
     (2, (12, 8), 1, 2, 1, "valid", 1, 7, 40),
     (2, (20, 20), 7, 2, 1, 3, 1, 2, 5),
     (2, (10, 10), 3, 1, 1, "same", 12, 12, 12),
+    (2, (18, 32), 3, 1, 1, "same", 5, 5, 5),  # from here: lines that waste no vectors
+    (2, (21, 64), 5, 1, 1, "same", 1, 3, 14),
+    (2, (33, 40), 1, 1, 1, "same", 1, 120, 9),  # sources in two strips and more
+    (3, (4, 6, 33), (3, 3, 1), 1, 1, "same", 1, 70, 7),
     (3, (6, 7, 9), 3, 1, 1, "same", 1, 10, 20),
     (3, (6, 7, 9), 3, 2, 1, "same", 1, 4, 5),
     (3, (5, 9, 8), (1, 3, 3), 1, 1, "same", 1, 8, 9),
@@ -234,9 +238,10 @@ def test_winograd_is_chosen_and_refused():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("method", ["direct", "winograd"])
-def test_relu_in_the_same_pass(method, dtype):
+@pytest.mark.parametrize("size", [(13, 7), (5, 32)], ids=str)
+def test_relu_in_the_same_pass(size, method, dtype):
     """As max(y, 0) afterwards, values and derivatives bit for bit; NaN stays NaN."""
-    x = RNG.normal(size=(2, 9, 13, 7)).astype(dtype)
+    x = RNG.normal(size=(2, 9, *size)).astype(dtype)
     w, b = RNG.normal(size=(17, 9, 3, 3)).astype(dtype), np.ones(17, dtype)
     x[0, 0, 0, 0] = np.nan
 
