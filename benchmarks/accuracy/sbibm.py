@@ -1,13 +1,15 @@
 """Ratio estimation on the benchmark tasks of Lueckmann et al. 2021.
 
     python -m benchmarks.accuracy.sbibm joint SBIBM [--tasks a b] [--observations 1 2]
+    python -m benchmarks.accuracy.sbibm sequential SBIBM [...]
     python -m benchmarks.accuracy.sbibm marginal SBIBM [...]
     python -m benchmarks.accuracy.sbibm torus
     python -m benchmarks.accuracy.sbibm calibration [--tasks a b]
 
 SBIBM: an sbibm wheel, or a folder with it (see sbibm_files.py). One method and one
 setting for all tasks, SETTING below. joint: C2ST of 10 000 draws of one network for all
-observations against the reference draws. marginal: TMNRE for each observation, mean
+observations against the reference draws. sequential: the same of SNRE, a run for each
+observation, with its defaults. marginal: TMNRE for each observation, mean
 C2ST of the one-dimensional marginals. torus: box, calls and C2ST of Miller et al. 2021.
 calibration: expected coverage of one-dimensional marginals, 1000 observations.
 """
@@ -57,6 +59,26 @@ def joint(name, path, numbers, n=SIMULATIONS):
         print(
             f"{name:24} {number:3} {scores[-1]:.4f}  {middle - start:6.1f}"
             f" {cpu() - middle:6.1f}",
+            flush=True,
+        )
+    return scores
+
+
+def sequential(name, path, numbers, n=SIMULATIONS):
+    """C2ST of SNRE for each observation."""
+    task, scores = simulators.task(name), []
+    for number in numbers:
+        x, _, reference = load(path, name, number)
+        start = cpu()
+        s = inference.SNRE(task.simulate, task.prior, x, budget=n, rng=number).run()
+        middle = cpu()
+        draws = s.posterior.sample(len(reference), rng=number)
+        end = cpu()
+        scores.append(inference.c2st(reference, draws, number))
+        print(
+            f"{name:24} {number:3} {scores[-1]:.4f}  {s.n_simulations} calls,"
+            f" {middle - start:.0f} CPU-s of training, {end - middle:.0f} of sampling,"
+            f" {cpu() - end:.0f} of C2ST",
             flush=True,
         )
     return scores
@@ -161,7 +183,8 @@ def calibration(name, n=SIMULATIONS, observations=1000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["joint", "marginal", "torus", "calibration"])
+    kinds = ["joint", "sequential", "marginal", "torus", "calibration"]
+    parser.add_argument("what", choices=kinds)
     parser.add_argument("sbibm", nargs="?")
     parser.add_argument("--tasks", nargs="*")
     parser.add_argument("--observations", nargs="*", type=int, default=range(1, 11))
@@ -177,8 +200,8 @@ def main():
     if o.sbibm is None:
         parser.error("give the sbibm wheel or a folder with it")
     every = [name for name in simulators.names() if name != "torus"]
-    tasks = o.tasks or (every if o.what == "joint" else three)
-    run = joint if o.what == "joint" else marginal
+    tasks = o.tasks or (three if o.what == "marginal" else every)
+    run = {"joint": joint, "sequential": sequential, "marginal": marginal}[o.what]
     means = {}
     for name in tasks:
         means[name] = np.mean(run(name, o.sbibm, o.observations))

@@ -404,7 +404,12 @@ def test_normal_scores_of_data():
     s = Scores.of(x)
     out = s(x)
     assert out.shape == (20_000, 6) and np.isfinite(out).all()
-    assert abs(out[:, :3]).max() <= 6
+    # beyond ±3 sd a logarithm: order is kept, nothing is far out
+    z = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
+    bent = np.sign(z) * 3 * (1 + np.log(np.maximum(abs(z) / 3, 1)))
+    want = np.where(abs(z) <= 3, z, bent)
+    assert np.allclose(out[:, :3], want, rtol=1e-5, atol=1e-6)
+    assert abs(z).max() > 100 and abs(out[:, :3]).max() < 20
     scores = out[:, 3].astype(float)
     order = np.argsort(x[:, 0])
     assert (np.diff(scores[order]) >= 0).all()

@@ -28,6 +28,7 @@ _LAZY = {
     "Bank": "bank",
     "NRE": "nre",
     "TMNRE": "tmnre",
+    "SNRE": "snre",
     "Posterior": "posterior",
 }
 _MODULES = ("losses",)

@@ -42,6 +42,10 @@ class Contrast:
         self.loss, self.atoms = loss, int(atoms)
         self.gamma, self.strength = float(gamma), float(strength)
 
+    def with_atoms(self, atoms):
+        """The same loss with another number of atoms."""
+        return Contrast(self.loss, atoms, self.gamma, self.strength)
+
     def plan(self, rows):
         """Shifts of the table, and where in it the joint and independent atoms are.
 

@@ -17,6 +17,8 @@ from . import _distributions as family
 __all__ = ["Coordinates", "column_log_prob", "independent", "subsets"]
 
 _EDGE = 4.5  # scores beyond are seen as this: a share of 7e-6 of the prior
+_WIDE = 8.0  # the same where coordinates are centred on rows of any place
+_FAR = 3.0  # coordinates about a centre grow as a logarithm beyond so many sds
 
 
 def subsets(marginals, d, names):
@@ -115,7 +117,24 @@ class Coordinates:
         self.own, self.used = prior, None
         self.prior = prior if self.joint else independent(prior)
         self.inputs = inputs
+        self.frames = None
         self._index_by(marginals)
+
+    def centred(self, z):
+        """The same about rows of scores z (n, d): shifted and scaled to those rows.
+
+        A joint subset is rotated too, so that the rows have unit covariance. Far from
+        the rows coordinates go on as a logarithm, in order.
+        """
+        other = copy.copy(self)
+        other.frames = []
+        for part in self._plain(np.clip(z, -_WIDE, _WIDE)):
+            mean, cov = part.mean(0), np.atleast_2d(np.cov(part.T))
+            if not self.joint:
+                cov = np.diag(np.diag(cov))
+            cov = cov + (1e-10 * np.trace(cov) / len(cov) + 1e-300) * np.eye(len(cov))
+            other.frames.append((mean, np.linalg.inv(np.linalg.cholesky(cov)).T))
+        return other
 
     def _index_by(self, marginals):
         self.marginals = marginals
@@ -148,13 +167,22 @@ class Coordinates:
 
     def of_scores(self, z):
         """Columns (n, d, 1 or 2), float32, of scores (n, d); see `expand`."""
-        z = np.clip(z, -_EDGE, _EDGE)
+        edge = _EDGE if self.frames is None else _WIDE
+        parts = self._plain(np.clip(z, -edge, edge))
+        if self.frames is not None:
+            parts = [
+                _bent((part - mean) @ turn)
+                for part, (mean, turn) in zip(parts, self.frames, strict=True)
+            ]
+        return np.stack(parts, -1).astype(np.float32)
+
+    def _plain(self, z):
         parts = []
         if self.inputs != "uniform":
             parts.append(z)
         if self.inputs != "score":
             parts.append(np.sqrt(12.0) * (ndtr(z) - 0.5))
-        return np.stack(parts, -1).astype(np.float32)
+        return parts
 
     def __call__(self, theta):
         """Columns (n, d, 1 or 2), float32, of parameters (n, d)."""
@@ -170,3 +198,9 @@ class Coordinates:
         if not self.there.all():
             out = out * self.there[:, :, None].astype(np.float32)
         return out.reshape(n, *self.shape)
+
+
+def _bent(w):
+    """w within ±_FAR, and ±_FAR (1 + ln |w / _FAR|) beyond."""
+    size = np.maximum(np.abs(w) / _FAR, 1.0)
+    return np.clip(w, -_FAR, _FAR) * (1.0 + np.log(size))

@@ -14,6 +14,7 @@ from scipy import stats
 
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
 from ._rows import generator
+from .posterior import Posterior
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.683, 0.8, 0.9, 0.954, 0.99)
 
@@ -73,7 +74,8 @@ def coverage(
     levels : sequence of float
         Credibilities in (0, 1).
     n_draws : int
-        Posterior draws for each observation; they are forgotten afterwards.
+        Posterior draws for each observation; they are forgotten afterwards. A
+        `Posterior` of one-dimensional marginals needs none.
     rng : seed, SeedSequence or Generator
     region : None, "density" or "ratio"
         Regions of highest posterior density, or of highest likelihood ratio. None: the
@@ -171,8 +173,20 @@ def credibility(est, theta, x, n_draws=1000, rng=0, region=None, draws="posterio
 
 def _from_posterior(est, truth, data, n, rng, region, who):
     posterior = posterior_of(est, data)
+    if _tabulated(posterior):
+        region = region or "density"
+        labels = _labels(names_of(posterior, len(truth)), posterior.marginals,
+                         len(posterior.marginals), who)  # fmt: skip
+        return list(posterior.credibility(truth, region)), dict.fromkeys(labels, region)
     draws = draw(posterior, n, len(truth), rng, who)
     return of_draws(est, posterior, draws, truth, rng, region, who)
+
+
+def _tabulated(posterior):
+    """Whether it is one of this package with one-dimensional marginals alone."""
+    return isinstance(posterior, Posterior) and all(
+        len(m) == 1 for m in posterior.marginals
+    )
 
 
 def of_draws(est, posterior, draws, truth, rng, region, who):

@@ -19,7 +19,7 @@ from ..nn import (
     Sequential,
 )
 
-__all__ = ["Head", "ProductHead", "ResidualHead"]
+__all__ = ["Head", "ProductHead", "RefinedHead", "ResidualHead"]
 
 
 def _pairs(part, pairs):
@@ -246,3 +246,47 @@ class ProductHead(Head):
         else:
             h = (_pairs(f, pairs) * data[:, None]).sum(-1)
         return h + _pairs(a, pairs)
+
+
+class RefinedHead(Head):
+    """The sum of a product head and a residual network of pairs.
+
+    What no product of few factors holds (ridges and rings that are narrow in θ - m(x))
+    is left to the network of pairs, which starts at almost zero beside a product that
+    is trained already.
+
+    Parameters
+    ----------
+    product : ProductHead
+    width, blocks : int
+        Of the network of pairs.
+    """
+
+    def __init__(self, product, width=64, blocks=2):
+        shape = product.groups, product.n_theta, product.n_features
+        super().__init__(*shape)
+        self.product, self.width = product, max(product.width, int(width))
+        self.pairs = ResidualHead(
+            *shape, width, blocks, norm=False, dropout=0.0, activation="silu"
+        )
+
+    def _children(self):
+        return {"product": self.product, "pairs": self.pairs}
+
+    def _each(self, run, context):
+        return {
+            name: run(name, layer, context.child(name))
+            for name, layer in self._children().items()
+        }
+
+    def _theta(self, params, theta, context):
+        return self._each(lambda k, m, c: m._theta(params[k], theta, c), context)
+
+    def _data(self, params, x, context):
+        return self._each(lambda k, m, c: m._data(params[k], x, c), context)
+
+    def _join(self, params, theta, data, pairs, context):
+        h = self._each(
+            lambda k, m, c: m._join(params[k], theta[k], data[k], pairs, c), context
+        )
+        return h["product"] + h["pairs"]

@@ -31,6 +31,7 @@ def save(est, path):
         "gamma": est.contrast.gamma,
         "strength": est.contrast.strength,
         "members": est.members,
+        "refine": est.refine,
         "head": est.head if named else "own",
         "embedding": est.embedding is not None,
         "x_shape": (
@@ -50,6 +51,7 @@ def save(est, path):
             else standard.arrays()
         ),
         "validity": None if est.validity is None else est.validity.params,
+        "frames": [list(f) for f in est.coordinates.frames or []],
         "familiar": arrays_of(est.familiar),
     }
     states = [[member[1] for member in members] for _, members in est._blocks]
@@ -87,7 +89,10 @@ def load(cls, path, embedding, head):
         gamma=config["gamma"],
         strength=config["strength"],
         members=config["members"],
+        refine=config.get("refine") or False,
     )
+    if arrays.get("frames"):
+        est.coordinates.frames = [tuple(f) for f in arrays["frames"]]
     est.n_rows, est.n_failed = config["n_rows"], config["n_failed"]
     shape, standard = config["x_shape"], arrays["standard"]
     if isinstance(shape, dict):

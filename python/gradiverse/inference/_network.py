@@ -52,6 +52,10 @@ class Network:
         }
         return params, (state if any(state.values()) else None)
 
+    def with_head(self, head):
+        """The same with another head."""
+        return Network(self.embedding, head, self.coordinates, self.standardise)
+
     # --- training -------------------------------------------------------------------
     def objective(self, contrast, standard):
         """loss(params, batch, rng, train, state) for `gradiverse.train.fit`.

@@ -25,7 +25,7 @@ class _Memory:
 
     def __init__(self, simulator, batch_size):
         if not callable(simulator):
-            raise TypeError(f"TMNRE: simulator is {simulator!r}, expected a function")
+            raise TypeError(f"simulator is {simulator!r}, expected a function")
         self.simulator, self.batch_size = simulator, batch_size
         self._theta, self._x, self._ok = [], [], []
         self._n = 0
@@ -69,6 +69,10 @@ class _Memory:
                 joined = np.concatenate(self._x)
             self._x = [joined]
         return self._theta[0], self._x[0], self._ok[0]
+
+    def everything(self):
+        """(theta, x, valid) of all rows."""
+        return self._joined()
 
     def inside(self, box):
         """Rows inside a box that are not failed."""

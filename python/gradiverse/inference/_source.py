@@ -66,18 +66,36 @@ class Source:
         # of rows in ascending order
         self.order = np.random.default_rng(20_210).permutation(rows)
         self.batch = self._batch(est.training["batch_size"])
+        self.fine = self._batch(est.refine["batch_size"]) if est.refine else self.batch
         self.held = self._held(est.training["validation"])
         self.est = est
         self._data = None
 
-    def moments(self):
-        """Standardisers of the rows that are trained on."""
+    def moments(self, near=None):
+        """Standardisers of the rows that are trained on, or of those `near`."""
         n = len(self.rows) - self.held
         rows = None if n == len(self.theta) else np.sort(self.order[:n])
         kind = standardiser(self.est.data)
         if isinstance(self.x, dict):
-            return {k: kind.of(v, rows) for k, v in self.x.items()}
-        return kind.of(self.x, rows)
+            return {k: kind.of(v, rows, near) for k, v in self.x.items()}
+        return kind.of(self.x, rows, near)
+
+    def near(self, chosen):
+        """Of the rows that are trained on those that are chosen (a mask of all)."""
+        chosen = np.asarray(chosen)
+        if chosen.dtype != bool or chosen.shape != (len(self.theta),):
+            raise ValueError(
+                f"NRE.fit: near must be a mask of {len(self.theta)} rows, not"
+                f" {chosen.dtype} of shape {chosen.shape}"
+            )
+        trained = np.sort(self.order[: len(self.rows) - self.held])
+        rows = trained[chosen[trained]]
+        if len(rows) <= self.est.prior.d:
+            raise ValueError(
+                f"NRE.fit: {len(rows)} rows near; more than the number of parameters"
+                f" ({self.est.prior.d}) are needed"
+            )
+        return rows
 
     def example(self):
         """One raw row."""
@@ -147,16 +165,16 @@ class Source:
 
     def _held(self, share):
         """Number of validation rows such that no batch has a single row."""
-        n, size = len(self.rows), self.batch
+        n, sizes = len(self.rows), {self.batch, self.fine}
         count = int(share) if isinstance(share, (int, np.integer)) else round(share * n)
         if not 0 <= count < n:
             raise ValueError(f"NRE.fit: validation {share!r} of {n} rows leaves none")
-        while count and (count % size == 1 or (n - count) % size == 1):
+        while count and any(count % s == 1 or (n - count) % s == 1 for s in sizes):
             count += 1
-        if not count and n % size == 1:
+        if not count and any(n % s == 1 for s in sizes):
             raise ValueError(
-                f"NRE.fit: {n} rows in batches of {size} leave a batch of one row,"
-                " which has no contrasts; choose another batch_size"
+                f"NRE.fit: {n} rows leave one of a batch of {self.batch} by itself,"
+                " without contrasts; choose another batch_size"
             )
         return int(count)
 

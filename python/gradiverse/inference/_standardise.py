@@ -15,7 +15,7 @@ __all__ = ["Scores", "Standardiser", "restore", "standardiser"]
 _CHUNK = 1 << 24  # bytes of rows worked on at once
 _KNOTS = 64  # intervals of the table of normal scores
 _ROWS = 100_000  # rows that the quantiles are taken from
-_FAR = 6.0  # standardised data beyond are seen as this where there are scores too
+_FAR = 3.0  # standardised data beside scores grow as a logarithm beyond so many sds
 
 
 class Standardiser:
@@ -36,7 +36,7 @@ class Standardiser:
         self._m2 = np.zeros(self.shape)
 
     @classmethod
-    def of(cls, x, rows=None):
+    def of(cls, x, rows=None, near=None):
         """Moments of the rows of an array or memory map.
 
         Parameters
@@ -44,7 +44,14 @@ class Standardiser:
         x : (n, ...) array
         rows : int64 array, optional
             Rows to take; all by default.
+        near : int64 array, optional
+            Take the moments of these alone; what is constant in them is scaled by all
+            rows.
         """
+        if near is not None:
+            every, self = cls.of(x, rows), cls.of(x, near)
+            self._m2 = np.where(self.constant, every.std**2 * self.n, self._m2)
+            return self
         self = cls(x.shape[1:])
         size = max(_CHUNK // max(8 * int(np.prod(self.shape)), 1), 1)
         n = len(x) if rows is None else len(rows)
@@ -68,10 +75,12 @@ class Standardiser:
     @property
     def std(self):
         """Standard deviations (divisor n), 1 where there is no spread."""
-        std = np.sqrt(self._m2 / max(self.n, 1))
-        # the spread of a constant that double precision cannot average exactly
-        none = std <= 1e-14 * np.abs(self.mean)
-        return np.where(none | (std == 0), 1.0, std)
+        return np.where(self.constant, 1.0, np.sqrt(self._m2 / max(self.n, 1)))
+
+    @property
+    def constant(self):
+        """Where there is no spread, or that of a constant averaged in doubles."""
+        return np.sqrt(self._m2 / max(self.n, 1)) <= 1e-14 * np.abs(self.mean)
 
     def __call__(self, x):
         """Standardised x as float32; traced or not."""
@@ -96,7 +105,7 @@ class Scores:
 
     The score of a number is ndtri of its empirical cdf, interpolated between quantiles:
     data over many orders of magnitude, or with heavy tails, keep their resolution.
-    Standardised numbers are cut at ±6.
+    Standardised numbers go on as a logarithm beyond ±3.
 
     Attributes
     ----------
@@ -120,14 +129,14 @@ class Scores:
         )
 
     @classmethod
-    def of(cls, x, rows=None):
-        """Tables of the rows of an array (n, features)."""
+    def of(cls, x, rows=None, near=None):
+        """Tables of the rows of an array (n, features); moments of those near."""
         if len(x.shape) != 2:
             raise ValueError(
                 f"data='scores' is for vectors; a row of x has shape {x.shape[1:]}. Use"
                 " data='standard'"
             )
-        moments = Standardiser.of(x, rows)
+        moments = Standardiser.of(x, rows, near)
         rows = np.arange(len(x)) if rows is None else np.asarray(rows)
         if len(rows) > _ROWS:
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:_ROWS])
@@ -144,7 +153,9 @@ class Scores:
 
     def __call__(self, x):
         """(n, 2 features) float32; traced or not."""
-        z = ops.clip((x - self.moments.mean) * (1.0 / self.moments.std), -_FAR, _FAR)
+        z = (x - self.moments.mean) * (1.0 / self.moments.std)
+        beyond = ops.maximum(ops.abs(z) * (1.0 / _FAR), 1.0)
+        z = ops.clip(z, -_FAR, _FAR) * (1.0 + ops.log(beyond))
         above = (ops.expand_dims(x, -1) >= self.knots).astype(np.int64).sum(axis=-1)
         m = len(self.knots)
         at = above + np.arange(m) * (_KNOTS + 2)

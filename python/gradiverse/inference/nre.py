@@ -8,7 +8,7 @@ from .. import optim, train
 from ..nn import Layer
 from ._contrasts import Contrast
 from ._coordinates import Coordinates, subsets
-from ._heads import ProductHead, ResidualHead
+from ._heads import ProductHead, RefinedHead, ResidualHead
 from ._model_file import load, save
 from ._network import Flatten, Network
 from ._rows import generator
@@ -33,6 +33,14 @@ _TRAINING = {
     "rng": 0,
     "progress": False,
     "callback": None,
+}
+_REFINE = {
+    "atoms": 8,
+    "batch_size": 128,
+    "learning_rate": 4e-3,
+    "weight_decay": 0.01,
+    "epochs": 60,
+    "width": None,
 }
 _BLOCK = 128  # marginals trained at once where they share nothing
 
@@ -69,6 +77,11 @@ class NRE:
         pairs are cheap, and 8 for others.
     gamma, strength : float
         Odds of NRE-C; λ of BNRE.
+    refine : bool or dict
+        After the default head, train a small residual network of (θ, x) pairs that is
+        added to it, together with it: for posteriors that are narrow about curves. A
+        dict changes atoms 8, batch_size 128, learning_rate 4e-3, weight_decay .01,
+        epochs 60, width (64, or 16 for each of several marginals).
     members : int
         Networks trained from different seeds whose log ratios are averaged.
     augment : callable, optional
@@ -84,7 +97,7 @@ class NRE:
     Attributes
     ----------
     history : list of DataFrame
-        One for each network trained.
+        One for each network trained; of its second stage where it is refined.
     n_failed, n_rows : int
         Failed rows and all rows of the last `fit`.
 
@@ -122,6 +135,7 @@ class NRE:
         atoms=None,
         gamma=1.0,
         strength=100.0,
+        refine=False,
         members=1,
         augment=None,
         **training,
@@ -143,6 +157,7 @@ class NRE:
             )
         if int(members) != members or members < 1:
             raise ValueError(f"NRE: members={members!r}; give an int >= 1")
+        self.refine = _refinement(refine, head)
         self.prior = prior
         self.marginals = subsets(marginals, prior.d, list(prior.names))
         self.coordinates = Coordinates(prior, self.marginals, inputs)
@@ -164,13 +179,17 @@ class NRE:
         return f"<NRE {self.loss}, {what}, {state}>"
 
     # --- training -------------------------------------------------------------------
-    def fit(self, theta, x=None):
+    def fit(self, theta, x=None, *, near=None):
         """Train on simulations.
 
         Parameters
         ----------
         theta : (n, d) array, or a Bank
         x : (n, ...) array, or dict of arrays
+        near : (n,) bool array, optional
+            Parameters and data are scaled to these rows, others being further out: for
+            simulations of which most, or the ones that matter, lie in a small part of
+            the prior. Posteriors are still those of `prior`, if the rows are.
 
         Returns
         -------
@@ -186,7 +205,7 @@ class NRE:
         self.n_rows, self.n_failed = source.n, source.n_failed
         self.x_shape = source.shape
         self._report_failures(source)
-        self.standardiser = source.moments()
+        self._scale(source, near)
         rng = np.random.SeedSequence(_entropy(self.training["rng"]))
         self.history, self._blocks = [], []
         for network in self._networks(self._features(source.example())):
@@ -195,6 +214,16 @@ class NRE:
             self._blocks.append((network, members))
         self.familiar = watch(self, source)
         return self
+
+    def _scale(self, source, near):
+        """Coordinates and standardisation; about the rows `near` if there are some."""
+        plain = Coordinates(self.prior, self.marginals, self.inputs)
+        if near is None:
+            self.coordinates, self.standardiser = plain, source.moments()
+            return
+        rows = source.near(near)
+        self.coordinates = plain.centred(plain.scores(source.theta[rows]))
+        self.standardiser = source.moments(rows)
 
     def _networks(self, features):
         """The networks of all blocks of marginals, for data of so many features."""
@@ -208,18 +237,35 @@ class NRE:
             yield Network(embedding, head, coordinates, self._standardise)
 
     def _fit_member(self, network, source, seed):
-        start, run = seed.spawn(2)
+        start, run, second = seed.spawn(3)
         params, state = network.init(start)
-        stateless, stateful = network.objective(self.contrast, source.standard)
-        o = self.training
-        result = train.fit(
+        if not self.refine:
+            fitted = self._train(network, source, params, state, run)
+            self.history.append(fitted.history)
+            return fitted.params, fitted.state
+        product = network.with_head(network.head.product)
+        first = {**params, "head": params["head"]["product"]}
+        fitted = self._train(product, source, first, state, run)
+        params["embedding"] = fitted.params["embedding"]
+        params["head"]["product"] = fitted.params["head"]
+        fitted = self._train(network, source, params, fitted.state, second, self.refine)
+        self.history.append(fitted.history)
+        return fitted.params, fitted.state
+
+    def _train(self, network, source, params, state, rng, refine=None):
+        """`gradiverse.train.fit` of a network; its second stage with `refine`."""
+        o, contrast = {**self.training, **(refine or {})}, self.contrast
+        if refine:
+            contrast = contrast.with_atoms(refine["atoms"])
+        stateless, stateful = network.objective(contrast, source.standard)
+        return train.fit(
             stateless if state is None else stateful,
             params,
             source.data(network.coordinates.used),
-            optimizer=self._optimizer(),
-            batch_size=source.batch,
+            optimizer=self._optimizer(o),
+            batch_size=source.fine if refine else source.batch,
             epochs=o["epochs"],
-            rng=run,
+            rng=rng,
             validation=source.validation,
             augment=self.augment,
             state=state,
@@ -227,11 +273,8 @@ class NRE:
             progress=o["progress"],
             callback=o["callback"],
         )
-        self.history.append(result.history)
-        return result.params, result.state
 
-    def _optimizer(self):
-        o = self.training
+    def _optimizer(self, o):
         if o["optimizer"] is not None:
             return o["optimizer"]
         rate = o["learning_rate"]
@@ -248,11 +291,13 @@ class NRE:
         if self.head == "residual":
             return ResidualHead(groups, n_theta, n_features)
         if self.head is None:
-            if groups == 1:
-                return ProductHead(groups, n_theta, n_features)
-            return ProductHead(
-                groups, n_theta, n_features, rank=16, width=64, linear_start=False
-            )
+            narrow = {"rank": 16, "width": 64, "linear_start": False}
+            how = {} if groups == 1 else narrow
+            product = ProductHead(groups, n_theta, n_features, **how)
+            if not self.refine:
+                return product
+            width = self.refine["width"] or (64 if groups == 1 else 16)
+            return RefinedHead(product, width)
         raise ValueError(
             f"NRE: head={self.head!r}; choose None, 'residual' or a function"
             " (groups, n_theta, n_features) -> Head"
@@ -489,6 +534,21 @@ def _entropy(rng):
     if isinstance(rng, np.random.Generator):
         return int(generator(rng).integers(2**63 - 1))
     return int(rng)
+
+
+def _refinement(refine, head):
+    """Options of the second stage; None without one."""
+    if not refine:
+        return None
+    if head is not None:
+        raise ValueError("NRE: refine is for the default head; give head=None")
+    given = {} if refine is True else dict(refine)
+    if set(given) - set(_REFINE):
+        raise TypeError(
+            f"NRE: refine has no option {', '.join(sorted(set(given) - set(_REFINE)))};"
+            f" there are {', '.join(_REFINE)}"
+        )
+    return {**_REFINE, **given}
 
 
 def _mean(values):

@@ -10,7 +10,7 @@ from ._sampling import anneal
 
 __all__ = ["Posterior"]
 
-_CELLS = 4096
+_CELLS = 2048
 _DEEP = 30.0  # log ratios this far below the largest one are left out when zooming
 
 
@@ -133,12 +133,13 @@ class Posterior:
         Raises
         ------
         ValueError
-            For NRE-B, whose log ratio has an arbitrary offset in x.
+            For NRE-B and SNRE, whose log ratios have an arbitrary offset.
         """
         if not self._normalised:
             raise ValueError(
-                "log_evidence: NRE-B leaves a free function of x in the log ratio;"
-                " train with loss='nre-c' or 'nre-a'"
+                "log_evidence: the log ratio has a free offset (NRE-B, or simulations"
+                " that are no draws of the prior); train with loss='nre-c' or 'nre-a'"
+                " on draws of the prior"
             )
         values = np.array([self._log_z(g) for g in range(len(self.marginals))])
         return float(values[0]) if self.joint else values
@@ -288,7 +289,7 @@ class Posterior:
         one = np.array(self._one)
         cols = np.array([self.marginals[g][0] for g in one])
         low, high = np.zeros(self.d), np.ones(self.d)
-        middle = (np.arange(_CELLS) + 0.5) / _CELLS
+        middle = _middles()
         for _ in range(12):
             u = low + middle[:, None] * (high - low)
             h = np.asarray(self._ratio(ndtri(u))[:, one], dtype=np.float64)
@@ -313,6 +314,50 @@ class Posterior:
             g: (low[c], high[c], h[:, k], weights[:, k])
             for k, (g, c) in enumerate(zip(one, cols, strict=True))
         }
+
+    def credibility(self, theta, region="density"):
+        """Mass of each one-dimensional marginal where it is higher than at theta.
+
+        Read from the tables that draws are made with: no draws are needed.
+
+        Parameters
+        ----------
+        theta : (d,) array
+        region : "density" or "ratio"
+            What "higher" refers to: the posterior density, or its ratio to the prior.
+
+        Returns
+        -------
+        (marginals,) array
+            Near 0 at the mode and near 1 in the tails; uniform over draws of a
+            calibrated posterior.
+
+        Raises
+        ------
+        ValueError
+            If a marginal has more than one parameter.
+        """
+        if len(self._one) < len(self.marginals):
+            raise ValueError(
+                "credibility: only for posteriors of one-dimensional marginals; others"
+                " need draws, as gv.inference.coverage takes them"
+            )
+        theta = self._theta(theta)
+        columns = [self.marginals[g][0] for g in self._one]
+        low, high, h, below = (
+            np.stack(parts, axis=-1)
+            for parts in zip(*map(self._curve, self._one), strict=True)
+        )
+        here = self.log_ratio(theta)
+        here = (here[:, None] if self.joint else here)[0]
+        if region == "density":
+            u = np.full((_CELLS, self.d), 0.5)
+            u[:, columns] = low + _middles()[:, None] * (high - low)
+            cells = column_log_prob(self.prior, self._coordinates.prior.ppf(u))
+            h = h + cells[:, columns]
+            here = here + column_log_prob(self.prior, theta)[0, columns]
+        mass = np.diff(below, axis=0, prepend=0.0)
+        return (mass * (h > here)).sum(0) / below[-1]
 
     # --- summaries ------------------------------------------------------------------
     def _moments(self):
@@ -404,6 +449,11 @@ class Marginal:
         theta = np.repeat(theta, len(values), axis=0)
         theta[:, list(self.indices)] = values
         return post.log_prob(theta)[:, self._g]
+
+
+def _middles():
+    """Centres of the cells of a table, in its range."""
+    return (np.arange(_CELLS) + 0.5) / _CELLS
 
 
 def _correlation(prior):
