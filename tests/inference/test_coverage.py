@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gradiverse.inference import NRE, Prior
+from gradiverse.inference import NRE, Posterior, Prior
+from gradiverse.inference._coordinates import Coordinates
 from gradiverse.inference._coverage import (
     _density,
     coverage,
@@ -180,6 +181,47 @@ def test_order_without_evidence_is_that_of_the_density(marginals):
     gap = density(theta[:50]) - wanted
     assert kind == "density"
     assert np.allclose(gap, gap[0], atol=1e-5 * np.abs(wanted).max())
+
+
+class Tabulated:
+    """The exact posterior of two normal parameters, with tables or with draws alone."""
+
+    def __init__(self, tables=True):
+        self.prior = Prior(a=stats.norm(0.0, 1.0), b=stats.norm(0.0, 1.0))
+        self.coordinates, self.tables = Coordinates(self.prior, ((0,), (1,))), tables
+        self.names = ["a", "b"]
+
+    def posterior(self, x):
+        law = Posterior(self.coordinates, lambda z: -0.5 * (z - x) ** 2)
+        if self.tables:
+            law.sample = None  # not needed
+            return law
+        names = "sample", "log_prob", "log_ratio", "marginals"
+        return Without(**{name: getattr(law, name) for name in names})
+
+
+@pytest.mark.parametrize("region", [None, "density", "ratio"])
+def test_tables_give_what_draws_give(region):
+    # 4000 draws: binomial error of c below .008, cells of a table below .007
+    theta, x = pairs(60, d=2, seed=10)
+    c, kinds = credibility(Tabulated(), theta, x, 2, region=region)
+    d, other = credibility(Tabulated(False), theta, x, 4000, region=region)
+    assert list(c) == ["a", "b"] and kinds == other
+    assert set(kinds.values()) == {region or "density"}
+    assert np.abs(c - d).to_numpy().max() < 4 * 0.008 + 0.007
+    # the tables are free of noise: highest density is erf(|z| / sqrt 2)
+    if region != "ratio":
+        half = np.abs(theta - x / 2) / np.sqrt(0.5)
+        assert np.allclose(c, 2 * stats.norm.cdf(half) - 1, atol=0.007)
+
+
+def test_coverage_by_tables_is_right_and_the_same_each_time():
+    theta, x = pairs(1000, d=2, seed=11)
+    t = coverage(Tabulated(), theta, x, [0.683, 0.954], rng=0, band=0.999)
+    assert t.parameter.tolist() == ["a", "a", "b", "b"] and (t.n == 1000).all()
+    assert ((t.low < t.level) & (t.level < t.high)).all()
+    again = coverage(Tabulated(), theta, x, [0.683, 0.954], rng=1, band=0.999)
+    assert t.equals(again)
 
 
 class Without:

@@ -170,6 +170,94 @@ def test_log_prob_outside_the_box_and_nre_b():
         free.log_evidence  # noqa: B018
 
 
+@pytest.mark.parametrize("s2", [1.0, 1e-2, 1e-8])
+def test_credibility_of_exact_marginals(s2):
+    """Mass of higher density erf(|z|/√2), z the score in the posterior; of higher ratio
+    that of the interval about x with θ at one end. Tables end 30 below the mode or at
+    most twice as far out, at ±15.5 sd: a cell of the 2048 holds at most .006, and both
+    edges of a region are off by half a cell at most."""
+    x = np.array([0.7, -1.1])
+    post = posterior(normals(2), "1d", pair(x, s2))
+    mean, sd = x / (1 + s2), np.sqrt(s2 / (1 + s2))
+    law = scipy.stats.norm(mean, sd)
+    for z in (0.0, 0.3, -1.0, 2.5, 12.0):
+        theta = mean + z * sd
+        exact = 2 * scipy.stats.norm.cdf(abs(z)) - 1
+        assert post.credibility(theta) == pytest.approx([exact] * 2, abs=0.007)
+        half = abs(theta - x)
+        exact = law.cdf(x + half) - law.cdf(x - half)
+        got = post.credibility(theta, region="ratio")
+        assert got == pytest.approx(exact, abs=0.007)
+    if s2 == 1.0:
+        theta = np.array([0.1, -0.2])
+        draws = post.sample(N, 3)
+        higher = law.pdf(draws) > law.pdf(theta)
+        error = 4 * 0.5 / np.sqrt(N)
+        got = post.credibility(theta)
+        assert got == pytest.approx(higher.mean(0), abs=0.007 + error)
+
+
+def test_credibilities_of_truths_are_uniform():
+    """Truths of the prior, data given them: uniform where density is that of θ itself,
+    under a prior that is not flat in its own coordinate."""
+    prior = Prior(a=scipy.stats.lognorm(0.5), b=(0.0, 3.0))
+    rng = np.random.default_rng(5)
+    theta = prior.sample(800, rng)
+    x = theta + 0.3 * rng.normal(size=theta.shape)
+    coordinates = Coordinates(prior, ((0,), (1,)))
+    for region in ("density", "ratio"):
+        c = [
+            Posterior(
+                coordinates,
+                lambda z, y=y: -0.5 * ((coordinates.theta(z) - y) / 0.3) ** 2,
+            ).credibility(t, region)
+            for t, y in zip(theta, x, strict=True)
+        ]
+        for column in np.array(c).T:
+            assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
+
+
+def test_credibility_of_other_subsets():
+    ratio = pair(np.array([0.7]), 0.5)
+    joint = posterior(normals(1), None, ratio)
+    each = posterior(normals(1), "1d", ratio)
+    theta = np.array([0.2])
+    assert joint.joint and joint.credibility(theta).shape == (1,)
+    assert (joint.credibility(theta) == each.credibility(theta)).all()
+    assert (joint.credibility(theta[None]) == each.credibility(theta)).all()
+    # marginals in any order, and not of all parameters
+    x = np.array([0.7, -1.1, 0.3])
+    every = posterior(normals(3), "1d", pair(x, 0.5))
+    theta = np.array([0.1, 0.2, 0.3])
+    two = posterior(normals(3), [(2,), (0,)], lambda z: pair(x, 0.5)(z)[:, [2, 0]])
+    for region in ("density", "ratio"):
+        some = two.credibility(theta, region)
+        assert (some == every.credibility(theta, region)[[2, 0]]).all()
+    # a correlated prior: the marginals are those of its normals
+    cov = np.array([[1.0, 1.8], [1.8, 4.0]])
+    prior = Prior(a=scipy.stats.multivariate_normal([0, 1], cov))
+    post = posterior(prior, "1d", lambda z: pair(x[:2], 1.0)(z))
+    theta = np.array([0.0, 1.0]) + np.array([1.0, 2.0]) * (x[:2] / 2 + np.sqrt(0.5))
+    exact = 2 * scipy.stats.norm.cdf(1) - 1
+    assert post.credibility(theta) == pytest.approx([exact] * 2, abs=0.007)
+    # outside the prior's box nothing is higher than everything
+    box = posterior(Prior(a=(0.0, 1.0)), "1d", lambda z: np.zeros(z.shape))
+    assert box.credibility([1.5]) == pytest.approx([1.0])
+
+
+def test_credibility_of_pairs_or_of_many_is_refused():
+    zero = lambda m: lambda z: np.zeros((len(z), m))  # noqa: E731
+    with pytest.raises(ValueError, match="one-dimensional"):
+        posterior(normals(2), [(0,), (0, 1)], zero(2)).credibility(np.zeros(2))
+    with pytest.raises(ValueError, match="one-dimensional"):
+        posterior(normals(2), None, zero(1)).credibility(np.zeros(2))
+    post = posterior(normals(2), "1d", zero(2))
+    with pytest.raises(ValueError, match=r"expected \(2,\), the parameters of one"):
+        post.credibility(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="theta has shape"):
+        post.credibility(np.zeros(3))
+
+
 def test_subsets():
     names = ["a", "b", "c"]
     assert subsets(None, 3, names) == ((0, 1, 2),)

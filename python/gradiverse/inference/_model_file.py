@@ -1,5 +1,7 @@
 """Files of trained ratio estimators: one HDF5 file, written by `gradiverse.train`."""
 
+import copy
+
 import numpy as np
 
 from .. import train
@@ -91,7 +93,9 @@ def load(cls, path, embedding, head):
         members=config["members"],
         refine=config.get("refine") or False,
     )
+    plain = est.coordinates
     if arrays.get("frames"):
+        est.coordinates = copy.copy(plain)
         est.coordinates.frames = [tuple(f) for f in arrays["frames"]]
     est.n_rows, est.n_failed = config["n_rows"], config["n_failed"]
     shape, standard = config["x_shape"], arrays["standard"]
@@ -110,7 +114,7 @@ def load(cls, path, embedding, head):
         )
     ]
     if arrays["validity"] is not None:
-        est.validity = Validity(est.coordinates)
+        est.validity = Validity(plain)
         est.validity.params = arrays["validity"]
     est.familiar = restored(est, arrays.get("familiar"))
     return est

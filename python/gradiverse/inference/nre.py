@@ -325,7 +325,8 @@ class NRE:
                 "they count as outcomes: posteriors are those given that the simulation"
                 " is valid, and a classifier of validity is trained on all rows"
             )
-            self.validity = Validity(self.coordinates).fit(source.theta, source.ok)
+            plain = Coordinates(self.prior, self.marginals, self.inputs)
+            self.validity = Validity(plain).fit(source.theta, source.ok)
         else:
             meaning = (
                 "they count as accidents: the posterior is that of a simulator without"
@@ -538,8 +539,12 @@ def _entropy(rng):
 
 def _refinement(refine, head):
     """Options of the second stage; None without one."""
-    if not refine:
+    if refine is None or refine is False:
         return None
+    if refine is not True and not isinstance(refine, dict):
+        raise TypeError(
+            f"NRE: refine={refine!r}; give True, False or a dict of its options"
+        )
     if head is not None:
         raise ValueError("NRE: refine is for the default head; give head=None")
     given = {} if refine is True else dict(refine)

@@ -343,6 +343,11 @@ class Posterior:
                 " need draws, as gv.inference.coverage takes them"
             )
         theta = self._theta(theta)
+        if len(theta) != 1:
+            raise ValueError(
+                f"credibility: theta has shape {theta.shape}; expected ({self.d},), the"
+                " parameters of one observation"
+            )
         columns = [self.marginals[g][0] for g in self._one]
         low, high, h, below = (
             np.stack(parts, axis=-1)

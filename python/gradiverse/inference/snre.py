@@ -188,9 +188,7 @@ class SNRE:
 
     def _split(self):
         """Simulations of each round."""
-        if self.n_rounds == 1:
-            return [self.budget]
-        n = round(self.first * self.budget)
+        n = self.budget if self.n_rounds == 1 else round(self.first * self.budget)
         rest = np.linspace(n, self.budget, self.n_rounds).astype(int)
         shares = [n, *np.diff(rest)]
         if min(shares) < 8 * (self.prior.d + 1):
@@ -222,9 +220,20 @@ class SNRE:
         -------
         SNRE
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If an earlier run broke off: its simulations are part of the budget.
         """
         if self.posterior is not None:
             return self
+        if len(self._pool):
+            raise ValueError(
+                f"SNRE.run: an earlier run broke off after {len(self._pool)} of"
+                f" {self.budget} simulations; make a new SNRE, which repeats them with"
+                " the same rng"
+            )
         source, walls = self.prior, []
         for index, n in enumerate(self._shares, 1):
             before, last = len(self._pool), index == self.n_rounds

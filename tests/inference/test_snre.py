@@ -1,0 +1,374 @@
+"""Sequential ratio estimation: budgets, proposals, safety rules, posteriors.
+
+θ ~ N(0, 1), x = θ + N(0, s²): posterior N(x/(1+s²), s²/(1+s²)). Networks are small and
+see about two thousand rows; their error is bounded at what is seen, doubled. The rules
+that keep proposals where the networks know something are tested on ratios made by hand.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import gradiverse as gv
+from gradiverse.inference import SNRE, Prior, snre
+from gradiverse.inference._coordinates import Coordinates
+from gradiverse.inference._heads import ProductHead
+
+S = 0.05
+X = np.array([0.2, -0.3])
+
+
+def head(groups, n_theta, n_features):
+    return ProductHead(groups, n_theta, n_features, rank=8, width=32)
+
+
+SMALL = {"head": head, "refine": False, "atoms": 64, "epochs": 50}
+TINY = {**SMALL, "epochs": 1, "explore": {"epochs": 1}}
+
+
+class Counted:
+    """A simulator that counts its calls, of which some fail."""
+
+    def __init__(self, s=S, fails=0.0, mean=lambda theta: theta):
+        self.n, self.s, self.fails, self.mean = 0, s, fails, mean
+
+    def __call__(self, theta, rng):
+        self.n += len(theta)
+        x = self.mean(theta) + self.s * rng.normal(size=theta.shape)
+        x[rng.random(len(x)) < self.fails] = np.nan
+        return x
+
+
+def normals(d):
+    return Prior(**{f"p{i}": scipy.stats.norm(0, 1) for i in range(d)})
+
+
+@pytest.fixture(scope="module")
+def done():
+    simulator = Counted()
+    run = SNRE(simulator, normals(2), X, budget=2003, rounds=3, **SMALL)
+    assert run.n_simulations == 0 and repr(run).startswith("<SNRE: 0 of 3 rounds, 0 of")
+    assert run.run() is run
+    return run, simulator
+
+
+# --- posteriors ---------------------------------------------------------------------
+def test_posterior_of_the_conjugate_pair(done):
+    run, _ = done
+    draws = run.posterior.sample(4000, 0)
+    sd = S / np.sqrt(1 + S**2)
+    mean = X / (1 + S**2)
+    # seen: 0.28 sd, 1.20 times the sd, -0.41 in the log density at two sd
+    assert draws.mean(0) == pytest.approx(mean, abs=0.6 * sd)
+    assert draws.std(0) == pytest.approx([sd, sd], rel=0.4)
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 0.3
+    at = mean + sd * np.array([[0.0, 0.0], [1.0, -1.0]])
+    exact = scipy.stats.norm(mean, sd).logpdf(at).sum(1)
+    assert run.posterior.log_prob(at) == pytest.approx(exact, abs=0.8)
+
+
+def test_budget_is_spent_and_not_exceeded(done):
+    run, simulator = done
+    assert simulator.n == run.n_simulations == len(run.theta) == len(run.x) == 2003
+    # a fifth from the prior, the rest in equal shares
+    assert [r.n_simulations for r in run.rounds] == [401, 1202, 2003]
+    before = run.posterior
+    assert run.run().posterior is before and simulator.n == 2003
+
+
+def test_proposals_are_first_the_prior_then_the_posterior(done):
+    run, _ = done
+    first, last = run.theta[:401], run.theta[1202:]
+    assert scipy.stats.kstest(first.ravel(), "norm").pvalue > 1e-3
+    # seen: 1.7 sd wide, half of them within 1.7 sd in both parameters
+    assert (last.std(0) < 3.4 * S).all() and (last.std(0) > 0.7 * S).all()
+    assert np.median(abs(last - X).max(1)) < 3.4 * S
+    assert abs(last.mean(0) - X).max() < S
+
+
+def test_rounds_are_recorded(done):
+    run, _ = done
+    assert [r.index for r in run.rounds] == [1, 2, 3]
+    for r in run.rounds:
+        assert r.n_failed == 0 and 0 < r.validation_loss < 2
+        assert 0 < r.exponent <= 1 and 1 <= r.effective <= r.n_simulations
+    assert [np.isnan(r.accepted) for r in run.rounds] == [False, False, True]
+    assert all(0.1 < r.accepted < 1 for r in run.rounds[:2])
+    assert "round 2: 1202 simulations, 0 failed" in str(run.rounds[1])
+    assert repr(run) == "<SNRE: 3 of 3 rounds, 2003 of 2003 simulations>"
+
+
+def test_evidence_is_refused(done):
+    with pytest.raises(ValueError, match="no draws of the prior"):
+        done[0].posterior.log_evidence  # noqa: B018
+
+
+def test_modes_keep_their_shares():
+    """x = |θ| + N(0, .05²): two equal modes at ±x."""
+    prior = Prior(a=(-1.0, 1.0))
+    run = SNRE(
+        Counted(mean=np.abs), prior, np.array([0.6]), budget=1500, rounds=3, **SMALL
+    ).run()
+    draws = run.posterior.sample(4000, 0)[:, 0]
+    # seen: 0.48, 0.13 sd, 1.38 times the sd
+    assert (draws > 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert abs(draws).mean() == pytest.approx(0.6, abs=0.3 * S)
+    assert 0.7 * S < abs(draws).std() < 1.8 * S
+
+
+def test_narrow_posterior_is_found():
+    """One of 500 in the prior's width: rounds close in on it and leave no gap."""
+    s, x = 0.002, np.array([0.7])
+    run = SNRE(Counted(s), normals(1), x, budget=3000, rounds=5, **SMALL).run()
+    parts = run.theta[:, 0].reshape(5, 600)
+    # seen: median deviations of about 350, 65, 13, 4 and 1.5 times s
+    spread = scipy.stats.median_abs_deviation(parts, axis=1) / s
+    assert (spread[1:4] < 0.5 * spread[:3]).all() and spread[4] < 4
+    # every round has the posterior inside its range
+    assert (parts.min(1) < x - 3 * s).all() and (parts.max(1) > x + 3 * s).all()
+    draws = run.posterior.sample(4000, 0)
+    # seen: 0.37 and 1.76 times s
+    assert draws.mean() == pytest.approx(x[0], abs=0.75 * s)
+    assert 0.7 * s < draws.std() < 2.5 * s
+
+
+# --- the two rules, on ratios made by hand ------------------------------------------
+class ByHand:
+    """Networks with given log ratios of the first score, round by round."""
+
+    def __init__(self, *ratios):
+        self.ratios, self.index = ratios, -1
+
+    def __call__(self, prior, **options):
+        self.coordinates = Coordinates(prior, ((0,),))
+        return self
+
+    def fit(self, theta, x, near):
+        self.index += 1
+        self.history = [{"validation_loss": np.ones(1)}]
+        return self
+
+    def posterior(self, x):
+        self._ratio = self.ratios[self.index]
+        return self
+
+
+def peak(at, width):
+    return lambda z: -0.5 * ((z - at) / width) ** 2
+
+
+def run_by_hand(monkeypatch, *ratios, **options):
+    monkeypatch.setattr(snre, "NRE", ByHand(*ratios))
+    rounds = len(ratios)
+    return SNRE(
+        Counted(), normals(1), X[:1], budget=1000 * rounds, rounds=rounds,
+        first=1 / rounds, **options,
+    ).run()  # fmt: skip
+
+
+def test_a_network_that_is_too_sure_does_not_hide_the_rest(monkeypatch):
+    """`least`: a peak of width .005 beside the truth is not yet believed."""
+    ratios = peak(0.5, 0.005), peak(0.2, 0.1)
+    run = run_by_hand(monkeypatch, *ratios)
+    r, part = run.rounds[0], run.theta[1000:, 0]
+    assert r.exponent < 0.1
+    assert r.effective == pytest.approx(0.05 * 1000, rel=0.01)
+    # the target is N(0, 1) with a precision of exponent / width² more
+    sd = 1 / np.sqrt(1 + r.exponent / 0.005**2)
+    assert part.std() == pytest.approx(sd, rel=0.15)
+    assert (part < 0.46).any() and (part > 0.54).any()
+    run = run_by_hand(monkeypatch, *ratios, least=1e-9)
+    assert run.rounds[0].exponent == 1.0
+    assert abs(run.theta[1000:, 0] - 0.5).max() < 0.03
+
+
+def test_no_round_goes_where_an_earlier_network_excluded(monkeypatch):
+    """`reach`: the second network extrapolates to θ that the first one knows is out."""
+
+    def wrong(z):
+        return np.where(z < 0.5, peak(0.2, 0.05)(z), 5 + 0 * z)
+
+    ratios = peak(0.2, 0.05), wrong, peak(0.2, 0.05)
+    run = run_by_hand(monkeypatch, *ratios)
+    # the first network is 12 below its maximum at 0.2 ± 4.9 sd
+    edge = 0.2 + 0.05 * np.sqrt(24)
+    part = run.theta[2000:, 0]
+    assert edge < 0.5 and (part < edge).mean() > 0.99
+    draws = run.posterior.sample(1000, 0)
+    assert draws.mean() == pytest.approx(0.2 / 1.0025, abs=5 * 0.05 / np.sqrt(1000))
+    run = run_by_hand(monkeypatch, *ratios, reach=1e9)
+    assert (run.theta[2000:, 0] > edge).mean() > 0.9
+
+
+def test_ratio_beyond_the_reach_of_earlier_networks():
+    """h - 3 max(top - reach - earlier, 0), with the exponent on h alone."""
+
+    class Own:
+        _ratio = staticmethod(lambda z: 2 * z[:, :1])
+
+    z = np.array([[0.0], [1.0], [4.0]])
+    earlier = lambda z: -(z[:, 0] ** 2)  # noqa: E731
+    ratio = snre._Ratio(Own, [(earlier, 0.5)], 2.0)
+    assert ratio.own(z) == pytest.approx([0, 2, 8])
+    assert ratio(z) == pytest.approx([0, 2, 8 - 3 * (0.5 - 2 + 16)])
+    assert ratio(z, 0.25) == pytest.approx([0, 0.5, 2 - 3 * 14.5])
+    twice = snre._Ratio(Own, [(earlier, 0.5)] * 2, 2.0)
+    assert twice(z) == pytest.approx([0, 2, 8 - 6 * 14.5])
+
+
+def test_exponent_and_count():
+    h = np.log(np.array([1.0, 1.0, 2.0, 4.0])) + 700  # no overflow
+    # (Σw)²/Σw² by hand
+    assert snre._count(h, 1.0) == pytest.approx(64 / 22)
+    assert snre._count(h, 2.0) == pytest.approx(22**2 / (1 + 1 + 16 + 256))
+    assert snre._count(h, 0.0) == pytest.approx(4)
+    assert snre._exponent(h, 2.9) == 1.0
+    # two weights 1 and e^b: (1+e^b)²/(1+e^2b) = 1 + 1/cosh b
+    b = snre._exponent(np.array([0.0, 3.0]), 1 + 1 / np.cosh(1.2))
+    assert b == pytest.approx(0.4, abs=1e-9)
+    for least in (1.2, 1.5, 1.9):
+        b = snre._exponent(np.array([0.0, 9.0]), least)
+        assert snre._count(np.array([0.0, 9.0]), b) == pytest.approx(least)
+    # as many as there are not: almost the prior
+    assert snre._exponent(np.array([0.0, 9.0]), 5.0) == 1e-3
+
+
+def test_given_parameters_come_in_their_order():
+    theta = np.arange(10.0).reshape(5, 2)
+    given = snre._Given(theta)
+    parts = [given.sample(n, None) for n in (2, 1, 2)]
+    assert (np.concatenate(parts) == theta).all()
+
+
+# --- data ---------------------------------------------------------------------------
+def test_failed_simulations_count():
+    simulator = Counted(fails=0.2)
+    run = SNRE(simulator, normals(2), X, budget=900, rounds=3, **TINY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run.run()
+    assert simulator.n == run.n_simulations == 900
+    failed = np.isnan(run.x).any(1)
+    assert [r.n_failed for r in run.rounds] == [
+        failed[: r.n_simulations].sum() for r in run.rounds
+    ]
+    assert run.rounds[-1].n_failed == pytest.approx(180, abs=5 * np.sqrt(900 * 0.16))
+    assert np.isfinite(run.posterior.sample(50, 0)).all()
+
+
+class Joined(gv.nn.Layer):
+    """A dict as one vector."""
+
+    def _forward(self, params, x, context):
+        return gv.ops.concatenate([x["a"], x["b"].mean(-1)], axis=-1)
+
+
+def test_dict_of_data_with_an_embedding():
+    def simulator(theta, rng):
+        noise = 0.1 * rng.normal(size=(len(theta), 1, 8))
+        return {
+            "a": theta[:, :1] + 0.05 * noise[:, :, 0],
+            "b": theta[:, 1:, None] + noise,
+        }
+
+    x_obs = {"a": np.array([0.2]), "b": np.full((1, 8), -0.3)}
+    run = SNRE(
+        simulator, normals(2), x_obs, budget=600, rounds=2, embedding=Joined(),
+        **{**SMALL, "data": "standard"},
+    ).run()  # fmt: skip
+    assert run.x["b"].shape == (600, 1, 8) and run.estimator.data == "standard"
+    draws = run.posterior.sample(500, 0)
+    assert abs(draws.mean(0) - X).max() < 0.2 and draws.std(0).max() < 0.4
+
+
+def test_same_seed_same_bytes():
+    def run(rng):
+        t = SNRE(Counted(), normals(2), X, budget=400, rounds=2, rng=rng, **TINY).run()
+        return (
+            t.theta,
+            t.x,
+            t.posterior.log_ratio(t.theta[:9]),
+            t.posterior.sample(9, 0),
+        )
+
+    one, two, other = run(3), run(3), run(4)
+    for a, b, c in zip(one, two, other, strict=True):
+        assert a.tobytes() == b.tobytes() and a.tobytes() != c.tobytes()
+
+
+def test_only_the_last_network_is_refined_and_what_is_printed(capsys):
+    run = SNRE(
+        Counted(), normals(1), X[:1], budget=200, rounds=2, progress=True, epochs=1,
+        refine={"epochs": 1, "width": 8}, explore={"epochs": 1},
+    )  # fmt: skip
+    assert run.options["refine"]["width"] == 8 and run.explore["refine"] is False
+    assert run.options["data"] == "scores" and run.explore["members"] == 1
+    run.run()
+    assert run.estimator.refine["epochs"] == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [str(r) for r in run.rounds] and len(lines) == 2
+
+
+def test_nothing_is_printed_unasked_and_one_round_is_enough(capsys):
+    run = SNRE(Counted(), normals(1), X[:1], budget=100, rounds=1, **TINY).run()
+    assert capsys.readouterr().out == ""
+    assert len(run.rounds) == 1 and run.n_simulations == 100
+
+
+def test_an_interrupted_run_is_not_counted_twice():
+    """Calls of a run that broke off belong to its budget: another run is refused."""
+    simulator = Counted()
+
+    def breaks(theta, rng):
+        if simulator.n == 300:
+            raise RuntimeError("solver")
+        return simulator(theta, rng)
+
+    run = SNRE(breaks, normals(1), X[:1], budget=500, rounds=3, **TINY)
+    with pytest.raises(RuntimeError, match="solver"):
+        run.run()
+    assert run.n_simulations == 300
+    simulator.n = 0
+    with pytest.raises(ValueError, match="broke off after 300 of 500"):
+        run.run()
+    assert simulator.n == 0
+
+
+# --- bad input ----------------------------------------------------------------------
+def test_bad_input_says_what():
+    def make(**more):
+        given = {"budget": 400, "rounds": 2, **SMALL, **more}
+        return SNRE(Counted(), normals(2), X, **given)
+
+    for match, more in (
+        ("larger budget or fewer rounds", {"budget": 60, "rounds": 5}),
+        ("larger budget or fewer rounds", {"first": 1.0}),
+        ("larger budget", {"budget": 0, "rounds": 1}),
+        ("rounds is 0, must be at least 1", {"rounds": 0}),
+        ("first 0", {"first": 0.0}),
+        ("first 1.5", {"first": 1.5}),
+        (r"least 0.0 must lie in \(0, 1\]", {"least": 0.0}),
+        ("least 2", {"least": 2}),
+        ("reach -1.0 above 0", {"reach": -1.0}),
+        ("reach nan", {"reach": np.nan}),
+        ("refine is for the default head", {"refine": True}),
+    ):
+        with pytest.raises(ValueError, match=match):
+            make(**more)
+    for match, more in (
+        ("TMNRE", {"marginals": "1d"}),
+        ("must be ints", {"rng": np.random.default_rng(0)}),
+        ("must be ints", {"budget": 1e3}),
+        ("must be ints", {"rounds": 2.5}),
+        ("no option epoch", {"epoch": 3}),
+        ("no option epoch", {"explore": {"epoch": 3}}),
+    ):
+        with pytest.raises(TypeError, match=match):
+            make(**more)
+    with pytest.raises(TypeError, match="expected a function"):
+        SNRE(3, normals(2), X)
+    with pytest.raises(ValueError, match="one row for each"):
+        SNRE(lambda theta, rng: np.zeros(3), normals(2), X, 400, 2, **SMALL).run()
+    assert make(rng=np.int64(3), budget=np.int32(300)).budget == 300
