@@ -53,6 +53,7 @@ def save(est, path):
             else standard.arrays()
         ),
         "validity": None if est.validity is None else est.validity.params,
+        "tilts": est.tilts,
         "frames": [list(f) for f in est.coordinates.frames or []],
         "familiar": arrays_of(est.familiar),
     }
@@ -93,6 +94,8 @@ def load(cls, path, embedding, head):
         members=config["members"],
         refine=config.get("refine") or False,
     )
+    est.tilts = arrays.get("tilts")
+    est.recalibrate = est.tilts is not None
     plain = est.coordinates
     if arrays.get("frames"):
         est.coordinates = copy.copy(plain)

@@ -37,7 +37,7 @@ class Network:
         self.coordinates, self.standardise = coordinates, standardise
         width = max(getattr(head, "width", 64), 16) * head.groups
         rows = max(_CHUNK // (width * _ROWS), 1) * _ROWS
-        self.chunk = int(min(rows, 16 * _ROWS))
+        self.chunk = int(min(rows, 8 * _ROWS))
         self._part = compile(self._data_part)
         self._grid = compile(self._grid_ratio)
         self._rowwise = compile(self._row_ratio)

@@ -99,7 +99,10 @@ class Source:
 
     def example(self):
         """One raw row."""
-        i = self.rows[0]
+        return self.one(self.rows[0])
+
+    def one(self, i):
+        """Raw data of row i."""
         if isinstance(self.x, dict):
             return {k: np.asarray(v[i : i + 1]) for k, v in self.x.items()}
         return np.asarray(self.x[i : i + 1])

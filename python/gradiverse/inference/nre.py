@@ -11,6 +11,8 @@ from ._coordinates import Coordinates, subsets
 from ._heads import ProductHead, RefinedHead, ResidualHead
 from ._model_file import load, save
 from ._network import Flatten, Network
+from ._recalibrate import LEAST
+from ._recalibrate import fit as recalibration
 from ._rows import generator
 from ._source import Source, broadcast, reshaped, row
 from ._standardise import standardiser
@@ -84,6 +86,10 @@ class NRE:
         epochs 60, width (64, or 16 for each of several marginals).
     members : int
         Networks trained from different seeds whose log ratios are averaged.
+    recalibrate : bool
+        Weigh each one-dimensional posterior by a smooth function of its own
+        credibility, so that the validation rows are covered as often as they should be:
+        four numbers for each marginal. It takes a posterior for each validation row.
     augment : callable, optional
         ``augment(batch, key) -> batch`` for {"theta", "x"}, traced: redraw the noise of
         raw x at every step; theta is as the network sees it.
@@ -137,6 +143,7 @@ class NRE:
         strength=100.0,
         refine=False,
         members=1,
+        recalibrate=False,
         augment=None,
         **training,
     ):
@@ -167,6 +174,11 @@ class NRE:
         self.loss, self.failures, self.embedding = loss, failures, embedding
         self.head, self.inputs, self.members = head, inputs, int(members)
         self.augment, self.data = augment, data
+        self.recalibrate, self.tilts = bool(recalibrate), None
+        if self.recalibrate and max(map(len, self.marginals)) > 1:
+            raise ValueError(
+                "NRE: recalibrate is for one-dimensional marginals; give marginals='1d'"
+            )
         standardiser(data)
         self.training = {**_TRAINING, **training}
         self.history, self._blocks, self.standardiser = [], [], None
@@ -213,7 +225,19 @@ class NRE:
             members = [self._fit_member(network, source, seed) for seed in seeds]
             self._blocks.append((network, members))
         self.familiar = watch(self, source)
+        self.tilts = self._tilts(source) if self.recalibrate else None
         return self
+
+    def _tilts(self, source):
+        """Of each marginal, from the validation rows."""
+        held = np.sort(source.order[len(source.rows) - source.held :])
+        if len(held) < LEAST:
+            raise ValueError(
+                f"NRE.fit: {len(held)} validation rows are too few to recalibrate with;"
+                f" give validation=, or more simulations, for at least {LEAST}"
+            )
+        c = [self._posterior(source.one(i)).credibility(source.theta[i]) for i in held]
+        return np.stack([recalibration(column) for column in np.array(c).T])
 
     def _scale(self, source, near):
         """Coordinates and standardisation; about the rows `near` if there are some."""
@@ -476,12 +500,16 @@ class NRE:
                 raise ValueError("posterior: the observation is not finite")
         if self.familiar is not None:
             self.familiar.warn(x)
+        return self._posterior(x, self.tilts)
+
+    def _posterior(self, x, tilts=None):
         parts = self._parts(x)
         return Posterior(
             self.coordinates,
             lambda z: self._of_scores(z, parts),
             normalised=self.loss != "nre-b",
             x=x,
+            tilts=tilts,
         )
 
     def _parts(self, x):

@@ -5,6 +5,7 @@ from scipy.special import logsumexp, ndtri
 
 from . import _distributions as family
 from ._coordinates import column_log_prob
+from ._recalibrate import Levels, log_weight
 from ._rows import generator
 from ._sampling import anneal
 
@@ -30,6 +31,8 @@ class Posterior:
     pool, steps : int
         Of the sampler of more than one parameter: draws of the prior at the start, and
         moves of each draw at the end.
+    tilts : (marginals, 4) array, optional
+        Of recalibrated one-dimensional marginals.
 
     Attributes
     ----------
@@ -58,8 +61,9 @@ class Posterior:
     """
 
     def __init__(
-        self, coordinates, ratio, *, normalised=True, x=None, pool=50_000, steps=40
-    ):
+        self, coordinates, ratio, *, normalised=True, x=None, pool=50_000, steps=40,
+        tilts=None,
+    ):  # fmt: skip
         self._coordinates = coordinates
         self._ratio = ratio
         self._normalised = normalised
@@ -71,7 +75,7 @@ class Posterior:
         self.d = self.prior.d
         self.joint = coordinates.joint
         self._one = [g for g, m in enumerate(self.marginals) if len(m) == 1]
-        self._table = None
+        self._table, self._tilts, self._levels = None, tilts, None
         self._evidence = {}
         self._correlation = _correlation(self.prior)
 
@@ -94,7 +98,8 @@ class Posterior:
         -------
         (n,) array for a joint posterior, else (n, marginals)
         """
-        h = self._ratio(self._coordinates.scores(self._theta(theta)))
+        theta = self._theta(theta)
+        h = self._recalibrated(self._ratio(self._coordinates.scores(theta)), theta)
         return h[:, 0] if self.joint else h
 
     def log_prob(self, theta):
@@ -112,7 +117,7 @@ class Posterior:
         z = self._coordinates.scores(theta)
         with np.errstate(invalid="ignore"):
             inside = np.where(np.isfinite(z), z, 0.0)
-        h = self._ratio(inside)
+        h = self._recalibrated(self._ratio(inside), theta)
         log_z = np.array([self._log_z(g) for g in range(len(self.marginals))])
         if self.joint:
             return self.prior.log_prob(theta) + h[:, 0] - log_z[0]
@@ -309,6 +314,8 @@ class Posterior:
             if ((new_high - new_low) > 0.5 * (high - low)).all():
                 break
             low, high = new_low, new_high
+        if self._tilts is not None:
+            h = self._tilted_cells(low, high, h, one, cols)
         weights = np.cumsum(np.exp(h - h.max(0)), axis=0)
         return {
             g: (low[c], high[c], h[:, k], weights[:, k])
@@ -356,13 +363,44 @@ class Posterior:
         here = self.log_ratio(theta)
         here = (here[:, None] if self.joint else here)[0]
         if region == "density":
-            u = np.full((_CELLS, self.d), 0.5)
-            u[:, columns] = low + _middles()[:, None] * (high - low)
-            cells = column_log_prob(self.prior, self._coordinates.prior.ppf(u))
-            h = h + cells[:, columns]
+            h = h + self._prior_cells(low, high, columns)
             here = here + column_log_prob(self.prior, theta)[0, columns]
         mass = np.diff(below, axis=0, prepend=0.0)
-        return (mass * (h > here)).sum(0) / below[-1]
+        higher = 0.5 * ((h > here) + (h >= here) * 1.0)  # ties count half
+        return (mass * higher).sum(0) / below[-1]
+
+    def _prior_cells(self, low, high, columns):
+        """ln prior density of these columns in the cells between low and high."""
+        u = np.full((_CELLS, self.d), 0.5)
+        u[:, columns] = low + _middles()[:, None] * (high - low)
+        cells = column_log_prob(self.prior, self._coordinates.prior.ppf(u))
+        return cells[:, columns]
+
+    # --- recalibration --------------------------------------------------------------
+    def _tilted_cells(self, low, high, h, one, cols):
+        density = h + self._prior_cells(low[cols], high[cols], cols)
+        mass = np.exp(h - h.max(0))
+        mass /= mass.sum(0)
+        self._levels = {g: Levels(density[:, k], mass[:, k]) for k, g in enumerate(one)}
+        tilts = [
+            log_weight(self._tilts[g], self._levels[g](density[:, k]))
+            for k, g in enumerate(one)
+        ]
+        return h + np.stack(tilts, axis=1)
+
+    def _recalibrated(self, h, theta):
+        """Log ratios h (n, marginals) at theta with the tilts."""
+        if self._tilts is None:
+            return h
+        if self._table is None:
+            self._table = self._tabulate()
+        columns = [m[0] for m in self.marginals]
+        density = h + column_log_prob(self.prior, theta)[:, columns]
+        tilts = [
+            log_weight(t, self._levels[g](density[:, g]))
+            for g, t in enumerate(self._tilts)
+        ]
+        return h + np.stack(tilts, axis=1)
 
     # --- summaries ------------------------------------------------------------------
     def _moments(self):

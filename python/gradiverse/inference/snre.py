@@ -2,9 +2,11 @@
 
 import operator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from ._pairs import posterior_of
 from ._pool import open_pool
 from ._sampling import anneal
 from .nre import NRE
@@ -239,7 +241,9 @@ class SNRE:
             before, last = len(self._pool), index == self.n_rounds
             self._pool.add(n, source, self._seed(index))
             est = self._train(before, index, self.options if last else self.explore)
-            ratio = _Ratio(est.posterior(self.x_obs), walls, self.reach)
+            # before the last round the observation may well be unlike the simulations
+            of = est.posterior if last else partial(posterior_of, est)
+            ratio = _Ratio(of(self.x_obs), walls, self.reach)
             known = self._known_ratios(est, ratio)
             exponent, accepted = 1.0, np.nan
             if not last:
