@@ -88,10 +88,11 @@ def sequential(name, path, numbers, n=SIMULATIONS):
         draws = s.posterior.sample(len(reference), rng=number)
         end = cpu()
         scores.append(inference.c2st(reference, draws, number))
+        each = one_dimensional(reference, draws)
         print(
-            f"{name:24} {number:3} {scores[-1]:.4f}  {s.n_simulations} calls,"
-            f" {middle - start:.0f} CPU-s of training, {end - middle:.0f} of sampling,"
-            f" {cpu() - end:.0f} of C2ST",
+            f"{name:24} {number:3} {scores[-1]:.4f}, 1-D {np.mean(each):.4f}; "
+            f" {s.n_simulations} calls, {middle - start:.0f} CPU-s of training,"
+            f" {end - middle:.0f} of sampling, {cpu() - end:.0f} of C2ST",
             flush=True,
         )
     return scores
