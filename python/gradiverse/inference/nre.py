@@ -405,7 +405,7 @@ class NRE:
             raise ValueError("this NRE is not trained; call .fit(theta, x) first")
 
     def log_ratio(self, theta, x):
-        """ln p(x|θ)/p(x) of pairs.
+        """``ln p(x|θ)/p(x)`` of pairs.
 
         Parameters
         ----------
