@@ -92,6 +92,11 @@ def threads_argument(default=1):
     return int(sys.argv[1]) if len(sys.argv) > 1 else default
 
 
+def rest_before(threads):
+    """Seconds of `interleave`'s rest where the rival is torch, whose threads spin."""
+    return 0.03 if threads > 1 else 0.0
+
+
 def clock_and_unit(threads):
     """CPU time on one thread, which other work lengthens least; else wall time."""
     if threads == 1:

@@ -16,6 +16,7 @@ from benchmarks.speed.measure import (
     interleave,
     limit_threads,
     report,
+    rest_before,
     scaled,
     threads_argument,
 )
@@ -34,6 +35,7 @@ from gradiverse._repeat import Repeat, as_arrays  # noqa: E402
 
 torch.set_num_threads(THREADS)
 CLOCK, UNIT = clock_and_unit(THREADS)
+REST = rest_before(THREADS)
 
 
 def ours(loss, params, x, y, steps):
@@ -137,7 +139,7 @@ def mlp(width, batch, steps, bar):
         "torch": torch_steps(torch_mlp(sizes, params), x, y, steps),
         "jax scan": jax_steps(params, x, y, steps)[0],
     }
-    times = interleave(cases, seconds=20.0, least=9, clock=CLOCK)
+    times = interleave(cases, seconds=20.0, least=9, clock=CLOCK, rest=REST)
     report(
         f"MLP step 10-{width}-{width}-{width}-2, B={batch}, Adam, float32",
         UNIT,
@@ -188,6 +190,7 @@ def grouped():
         seconds=30.0,
         least=7,
         clock=CLOCK,
+        rest=REST,
     )
     report(
         "1000 MLPs 64-64-64-64, B=64, step with Adam, float32",
@@ -227,7 +230,7 @@ def big_linear():
     loss = lambda p, x, y: (layer.apply(p, x) ** 2).mean()  # noqa: E731
     run, _ = ours(loss, params, x, np.zeros(1, np.float32), steps)
     cases = {"gradiverse": run, "torch": torch_square(rival, x, steps)}
-    times = interleave(cases, seconds=20.0, least=7, warm=2, clock=CLOCK)
+    times = interleave(cases, seconds=20.0, least=7, warm=2, clock=CLOCK, rest=REST)
     report(
         "linear 300000 -> 256, B=64, step with Adam, float32",
         UNIT,

@@ -14,6 +14,7 @@ from benchmarks.speed.measure import (
     interleave,
     limit_threads,
     report,
+    rest_before,
     scaled,
     threads_argument,
 )
@@ -28,7 +29,7 @@ import gradiverse as gv  # noqa: E402
 
 torch.set_num_threads(THREADS)
 CLOCK, UNIT = clock_and_unit(THREADS)
-REST = 0.03 if THREADS > 1 else 0.0  # torch's idle threads spin for 7 to 10 ms
+REST = rest_before(THREADS)
 #: axes, channels in and out, points of an axis, batch; bar at 1 and 2 threads in ms
 CASES = {
     "conv2d_wide": (2, 32, 64, 100, 16, (150, 80)),

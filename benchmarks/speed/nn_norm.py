@@ -14,6 +14,7 @@ from benchmarks.speed.measure import (
     interleave,
     limit_threads,
     report,
+    rest_before,
     scaled,
     threads_argument,
 )
@@ -29,6 +30,7 @@ import gradiverse as gv  # noqa: E402
 torch.set_num_threads(THREADS)
 T, N = torch.nn, gv.nn
 CLOCK, UNIT = clock_and_unit(THREADS)
+REST = rest_before(THREADS)
 
 
 class _Attend(T.Module):
@@ -134,7 +136,9 @@ def main(chosen):
         if name not in ("attention", "unet"):  # there the parameters differ
             gap = np.abs(mine()[0] - theirs()[0].detach().numpy()).max()
             assert gap < 1e-5, (name, gap)
-        times = interleave({"gradiverse": mine, "torch": theirs}, clock=CLOCK)
+        times = interleave(
+            {"gradiverse": mine, "torch": theirs}, clock=CLOCK, rest=REST
+        )
         text = None
         if bar:
             text = f"<= {bar[THREADS > 1]} ms, >= 1.9 x torch"

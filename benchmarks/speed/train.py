@@ -17,6 +17,7 @@ from benchmarks.speed.measure import (
     interleave,
     limit_threads,
     report,
+    rest_before,
     scaled,
     threads_argument,
 )
@@ -35,6 +36,7 @@ from gradiverse._repeat import Repeat  # noqa: E402
 
 torch.set_num_threads(THREADS)
 CLOCK, UNIT = clock_and_unit(THREADS)
+REST = rest_before(THREADS)
 
 
 def adam():
@@ -52,7 +54,7 @@ def adam():
     weight.grad = torch.from_numpy(g)
     rival = torch.optim.Adam([weight], 1e-4, fused=True)
     cases = {"gradiverse": lambda: step.run(carry, xs, g, []), "torch": rival.step}
-    times = interleave(cases, seconds=20.0, least=7, clock=CLOCK)
+    times = interleave(cases, seconds=20.0, least=7, clock=CLOCK, rest=REST)
     report("Adam, 76.8 M float32 parameters", UNIT, scaled(times, 1e3), "<= 92 / 47 ms")
 
 
@@ -139,7 +141,7 @@ def epoch():
         "jax.scan": _jax_epoch(params, x, y, 64),
         "torch": _torch_epoch(params, x, y, 64),
     }
-    times = interleave(cases, seconds=15.0, least=7, clock=CLOCK)
+    times = interleave(cases, seconds=15.0, least=7, clock=CLOCK, rest=REST)
     report(
         "gv.train.fit, MLP 10-64-64-64-2, one epoch of 1000 steps, with tracing",
         UNIT,
@@ -164,7 +166,7 @@ def disk():
             )  # fmt: skip
 
         cases = {"memory map": lambda: run(x), "array": lambda: run(plain)}
-        times = interleave(cases, seconds=10.0, least=5, clock=CLOCK)
+        times = interleave(cases, seconds=10.0, least=5, clock=CLOCK, rest=REST)
         report(
             "gv.train.fit, rows of 4 KiB, an epoch of 410 MB from page cache",
             UNIT,
