@@ -16,6 +16,7 @@ from gradiverse.inference import NRE, Bank, Prior
 from gradiverse.inference._contrasts import table
 from gradiverse.inference._coordinates import Coordinates, _bent
 from gradiverse.inference._heads import ProductHead, RefinedHead
+from gradiverse.inference._pool import _within, open_pool
 from gradiverse.inference._standardise import Scores, Standardiser
 
 SHORT = {"epochs": 1, "refine": {"epochs": 1, "width": 8}}
@@ -395,3 +396,45 @@ def test_options_of_the_refinement():
         NRE(square(), refine={"epoch": 3})
     with pytest.raises(TypeError, match="refine=5; give True"):
         NRE(square(), refine=5)
+
+
+# --- rows ---------------------------------------------------------------------------
+def test_batches_of_two_of_an_odd_number_are_refused():
+    """An odd number of rows leaves one by itself however many are held out."""
+    theta, x = simulate(101)
+    for validation in (0.1, 0):
+        est = NRE(square(), head=small_head, batch_size=2, validation=validation)
+        with pytest.raises(ValueError, match="101 rows leave one of a batch of 2"):
+            est.fit(theta, x)
+
+
+def test_rows_of_a_bank_outside_the_box_did_not_fail(tmp_path):
+    """Validity is .5 in the box; what the bank holds outside of it says nothing."""
+    theta, x = simulate(3000)
+    x[np.random.default_rng(1).random(3000) < 0.5] = np.nan
+    box = np.array([[0.0, 0.5], [-1.0, 1.0]])
+    bank = Bank(tmp_path / "bank.h5", square())
+    bank.append(theta, x)
+    pool = open_pool(bank, square(), None, None, 1000)
+    prior = square().truncate(box)
+    est = NRE(prior, marginals="1d", failures="outcome", head=small_head, epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        est.fit(*pool.data(box))
+        inside = _within(theta, box)
+        plain = NRE(
+            prior, marginals="1d", failures="outcome", head=small_head, epochs=1
+        ).fit(theta[inside], x[inside])
+    at = prior.sample(200, 0)
+    z = est.coordinates.scores(at)
+    v = est.validity.log_scores(z)
+    assert v == pytest.approx(plain.validity.log_scores(z), abs=1e-6)
+    # 750 rows: .5 ± .02, and what the classifier makes of it
+    assert np.exp(v).mean(0) == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+def test_marginal_of_a_joint_posterior_of_all_parameters():
+    theta, x = simulate(100)
+    post = NRE(square(), head=small_head, epochs=1).fit(theta, x).posterior(x[0])
+    at = theta[:4]
+    assert (post.marginal((0, 1)).log_prob(at) == post.log_prob(at)).all()

@@ -340,7 +340,7 @@ def test_an_interrupted_run_is_not_counted_twice():
 def test_bad_input_says_what():
     def make(**more):
         given = {"budget": 400, "rounds": 2, **SMALL, **more}
-        return SNRE(Counted(), normals(2), X, **given)
+        return SNRE(Counted(), normals(2), **{"x_obs": X, **given})
 
     for match, more in (
         ("larger budget or fewer rounds", {"budget": 60, "rounds": 5}),
@@ -353,12 +353,15 @@ def test_bad_input_says_what():
         ("least 2", {"least": 2}),
         ("reach -1.0 above 0", {"reach": -1.0}),
         ("reach nan", {"reach": np.nan}),
+        ("observation is not finite", {"x_obs": np.array([0.1, np.nan])}),
         ("refine is for the default head", {"refine": True}),
     ):
         with pytest.raises(ValueError, match=match):
             make(**more)
     for match, more in (
         ("TMNRE", {"marginals": "1d"}),
+        ("draws of the prior", {"recalibrate": True}),
+        ("draws of the prior", {"explore": {"recalibrate": True}}),
         ("must be ints", {"rng": np.random.default_rng(0)}),
         ("must be ints", {"budget": 1e3}),
         ("must be ints", {"rounds": 2.5}),

@@ -83,7 +83,8 @@ def coverage(
         or its estimator) ``prior``; the table says which.
     draws : "posterior" or "prior"
         "prior": stratified draws of ``est.prior``, weighted by the exponential of
-        ``est.log_ratio(theta, x)``; cheap where the posterior is not much narrower.
+        ``est.log_ratio(theta, x)``; cheap where the posterior is not much narrower. Not
+        for recalibrated estimators.
     band : float
         Probability of the Jeffreys interval.
 
@@ -312,6 +313,11 @@ def _from_prior(est, truth, data, n, rng, region, who):
     for name in ("prior", "log_ratio"):
         if not hasattr(est, name):
             raise TypeError(f"{who}: draws='prior' needs est.{name}")
+    if getattr(est, "tilts", None) is not None:
+        raise ValueError(
+            f"{who}: log_ratio knows nothing of the recalibration; give"
+            " draws='posterior'"
+        )
     d = len(truth)
     # one draw in each of n strata of every parameter, strata shuffled between columns
     strata = np.stack([rng.permutation(n) for _ in range(d)], axis=1)

@@ -87,7 +87,7 @@ def load(cls, path, embedding, head):
         failures=config["failures"],
         head=head if config["head"] == "own" else config["head"],
         inputs=config["inputs"],
-        data=config["data"],
+        data=config.get("data", "standard"),
         atoms=config["atoms"],
         gamma=config["gamma"],
         strength=config["strength"],

@@ -23,9 +23,10 @@ def _features(c):
     return legvander(2.0 * np.asarray(c) - 1.0, _DEGREE)[..., 1:]
 
 
-def fit(c):
+def fit(c, weights=None):
     """Parameters (_DEGREE,) of ln w that are most likely for credibilities c (n,)."""
-    mean, nodes = _features(c).mean(axis=0), _features(_NODES)
+    mean = np.average(_features(c), axis=0, weights=weights)
+    nodes = _features(_NODES)
     t = np.zeros(_DEGREE)
     for _ in range(50):
         p = _WEIGHTS * np.exp(nodes @ t)

@@ -172,9 +172,11 @@ class Source:
         count = int(share) if isinstance(share, (int, np.integer)) else round(share * n)
         if not 0 <= count < n:
             raise ValueError(f"NRE.fit: validation {share!r} of {n} rows leaves none")
-        while count and any(count % s == 1 or (n - count) % s == 1 for s in sizes):
+        while 0 < count < n and any(
+            count % s == 1 or (n - count) % s == 1 for s in sizes
+        ):
             count += 1
-        if not count and any(n % s == 1 for s in sizes):
+        if count == n or (not count and any(n % s == 1 for s in sizes)):
             raise ValueError(
                 f"NRE.fit: {n} rows leave one of a batch of {self.batch} by itself,"
                 " without contrasts; choose another batch_size"

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from .. import optim, train
+from .. import optim, random, train
 from ..nn import Layer
 from ._contrasts import Contrast
 from ._coordinates import Coordinates, subsets
@@ -214,12 +214,17 @@ class NRE:
             If rows do not match the prior, or too few are valid.
         """
         source = Source(self, theta, x)
+        if self.recalibrate and source.held < LEAST:
+            raise ValueError(
+                f"NRE.fit: {source.held} validation rows are too few to recalibrate"
+                f" with; give validation=, or more simulations, for at least {LEAST}"
+            )
         self.n_rows, self.n_failed = source.n, source.n_failed
         self.x_shape = source.shape
         self._report_failures(source)
         self._scale(source, near)
         rng = np.random.SeedSequence(_entropy(self.training["rng"]))
-        self.history, self._blocks = [], []
+        self.history, self._blocks, self.tilts = [], [], None
         for network in self._networks(self._features(source.example())):
             seeds = rng.spawn(self.members)
             members = [self._fit_member(network, source, seed) for seed in seeds]
@@ -231,13 +236,30 @@ class NRE:
     def _tilts(self, source):
         """Of each marginal, from the validation rows."""
         held = np.sort(source.order[len(source.rows) - source.held :])
-        if len(held) < LEAST:
-            raise ValueError(
-                f"NRE.fit: {len(held)} validation rows are too few to recalibrate with;"
-                f" give validation=, or more simulations, for at least {LEAST}"
-            )
-        c = [self._posterior(source.one(i)).credibility(source.theta[i]) for i in held]
-        return np.stack([recalibration(column) for column in np.array(c).T])
+        c = [
+            self._posterior(self._seen(source, i)).credibility(source.theta[i])
+            for i in held
+        ]
+        weights = np.ones((len(held), len(self.marginals)))
+        if self.n_failed and self.failures == "accident":
+            # valid rows are draws of prior times validity, posteriors those of prior
+            validity = self._validity(source)
+            z = validity.coordinates.scores(source.theta[held])
+            weights = np.exp(-validity.log_scores(z))
+        columns = zip(np.array(c).T, weights.T, strict=True)
+        return np.stack([recalibration(*column) for column in columns])
+
+    def _seen(self, source, i):
+        """Raw data of row i as the training sees them: with noise of their own."""
+        x = source.one(i)
+        if self.augment is None:
+            return x
+        theta = self.coordinates(source.theta[i : i + 1])
+        key = random.fold_in(random.key(20_212), int(i))
+        x = self.augment({"theta": theta, "x": x}, key)["x"]
+        return {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
+            np.asarray(x)
+        )  # fmt: skip
 
     def _scale(self, source, near):
         """Coordinates and standardisation; about the rows `near` if there are some."""
@@ -349,8 +371,7 @@ class NRE:
                 "they count as outcomes: posteriors are those given that the simulation"
                 " is valid, and a classifier of validity is trained on all rows"
             )
-            plain = Coordinates(self.prior, self.marginals, self.inputs)
-            self.validity = Validity(plain).fit(source.theta, source.ok)
+            self.validity = self._validity(source)
         else:
             meaning = (
                 "they count as accidents: the posterior is that of a simulator without"
@@ -362,6 +383,11 @@ class NRE:
             f" {meaning}",
             stacklevel=3,
         )
+
+    def _validity(self, source):
+        """Classifier of validity, of all rows that are there."""
+        plain = Coordinates(self.prior, self.marginals, self.inputs)
+        return Validity(plain).fit(source.theta[source.done], source.ok[source.done])
 
     # --- files ----------------------------------------------------------------------
     def save(self, path):

@@ -491,7 +491,8 @@ class Marginal:
         theta = post._coordinates.theta(np.zeros((1, post.d)))
         theta = np.repeat(theta, len(values), axis=0)
         theta[:, list(self.indices)] = values
-        return post.log_prob(theta)[:, self._g]
+        found = post.log_prob(theta)
+        return found if post.joint else found[:, self._g]
 
 
 def _middles():

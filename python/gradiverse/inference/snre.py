@@ -157,6 +157,11 @@ class SNRE:
                 "SNRE: the ratio is that of all parameters at once; for marginals use"
                 " TMNRE, or columns of posterior.sample"
             )
+        if options.get("recalibrate") or (explore or {}).get("recalibrate"):
+            raise TypeError(
+                "SNRE: recalibrate needs simulations that are draws of the prior; use"
+                " NRE or TMNRE"
+            )
         try:
             self.budget, self.n_rounds = operator.index(budget), operator.index(rounds)
             self.rng = operator.index(rng)
@@ -169,6 +174,9 @@ class SNRE:
                 f"SNRE: first {first} and least {least} must lie in (0, 1], reach"
                 f" {reach} above 0"
             )
+        for leaf in x_obs.values() if isinstance(x_obs, dict) else [x_obs]:
+            if not np.isfinite(leaf).all():
+                raise ValueError("SNRE: the observation is not finite")
         self.prior, self.x_obs = prior, x_obs
         self.first, self.least, self.reach = float(first), float(least), float(reach)
         self.draws, self.progress = int(draws), bool(progress)

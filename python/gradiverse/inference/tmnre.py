@@ -55,7 +55,8 @@ class TMNRE:
     executor, batch_size
         As for `Bank.simulate`.
     **options
-        For `NRE`: loss, embedding, failures, head, members, epochs, ...
+        For `NRE`: loss, embedding, failures, head, members, epochs, ...; recalibrate
+        is that of the last network alone.
 
     Attributes
     ----------
@@ -230,6 +231,8 @@ class TMNRE:
 
     def _train(self, prior, marginals, index):
         options = dict(self.options)
+        if index:  # boxes are cut by the networks' own ratios
+            options.pop("recalibrate", None)
         seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
         est = NRE(prior, marginals=marginals, rng=seed, **options)
         return est.fit(*self._pool.data(prior.bounds))
