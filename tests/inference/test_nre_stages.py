@@ -14,10 +14,10 @@ import scipy.stats
 import gradiverse as gv
 from gradiverse.inference import NRE, Bank, Prior
 from gradiverse.inference._contrasts import table
-from gradiverse.inference._coordinates import Coordinates, _bent
+from gradiverse.inference._coordinates import Coordinates
 from gradiverse.inference._heads import ProductHead, RefinedHead
 from gradiverse.inference._pool import _within, open_pool
-from gradiverse.inference._standardise import Scores, Standardiser
+from gradiverse.inference._standardise import Scores, Standardiser, bent
 
 SHORT = {"epochs": 1, "refine": {"epochs": 1, "width": 8}}
 
@@ -69,11 +69,11 @@ def test_coordinates_of_the_near_rows_have_unit_moments(marginals):
 
 def test_bend_is_linear_within_three_and_a_logarithm_beyond():
     w = np.linspace(-60, 60, 20_001)
-    bent = _bent(w)
+    curve = bent(w)
     beyond = np.sign(w) * 3 * (1 + np.log(np.maximum(abs(w), 3) / 3))
-    assert bent == pytest.approx(np.where(abs(w) <= 3, w, beyond), abs=1e-12)
+    assert curve == pytest.approx(np.where(abs(w) <= 3, w, beyond), abs=1e-12)
     # continuous with its slope, in order
-    slope = np.diff(bent) / np.diff(w)
+    slope = np.diff(curve) / np.diff(w)
     assert slope.min() > 0 and abs(np.diff(slope)).max() < 0.01
     # so are the coordinates of a parameter about a narrow part of its prior
     prior = Prior(a=(0.0, 1.0))

@@ -147,7 +147,7 @@ class ByHand:
 
     def fit(self, theta, x, near):
         self.index += 1
-        self.history = [{"validation_loss": np.ones(1)}]
+        self.members, self.history = 1, [{"validation_loss": np.ones(1)}]
         return self
 
     def posterior(self, x):

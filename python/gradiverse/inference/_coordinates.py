@@ -13,12 +13,12 @@ from scipy.special import ndtr, ndtri
 
 from .. import ops
 from . import _distributions as family
+from ._standardise import bent
 
 __all__ = ["Coordinates", "column_log_prob", "independent", "subsets"]
 
 _EDGE = 4.5  # scores beyond are seen as this: a share of 7e-6 of the prior
 _WIDE = 8.0  # the same where coordinates are centred on rows of any place
-_FAR = 3.0  # coordinates about a centre grow as a logarithm beyond so many sds
 
 
 def subsets(marginals, d, names):
@@ -171,7 +171,7 @@ class Coordinates:
         parts = self._plain(np.clip(z, -edge, edge))
         if self.frames is not None:
             parts = [
-                _bent((part - mean) @ turn)
+                bent((part - mean) @ turn)
                 for part, (mean, turn) in zip(parts, self.frames, strict=True)
             ]
         return np.stack(parts, -1).astype(np.float32)
@@ -198,9 +198,3 @@ class Coordinates:
         if not self.there.all():
             out = out * self.there[:, :, None].astype(np.float32)
         return out.reshape(n, *self.shape)
-
-
-def _bent(w):
-    """w within ±_FAR, and ±_FAR (1 + ln |w / _FAR|) beyond."""
-    size = np.maximum(np.abs(w) / _FAR, 1.0)
-    return np.clip(w, -_FAR, _FAR) * (1.0 + np.log(size))

@@ -10,12 +10,12 @@ from scipy.special import ndtri
 
 from .. import ops
 
-__all__ = ["Scores", "Standardiser", "restore", "standardiser"]
+__all__ = ["Scores", "Standardiser", "bent", "restore", "standardiser"]
 
 _CHUNK = 1 << 24  # bytes of rows worked on at once
 _KNOTS = 64  # intervals of the table of normal scores
 _ROWS = 100_000  # rows that the quantiles are taken from
-_FAR = 3.0  # standardised data beside scores grow as a logarithm beyond so many sds
+_FAR = 3.0  # numbers that are bent grow as a logarithm beyond so many sds
 
 
 class Standardiser:
@@ -153,9 +153,7 @@ class Scores:
 
     def __call__(self, x):
         """(n, 2 features) float32; traced or not."""
-        z = (x - self.moments.mean) * (1.0 / self.moments.std)
-        beyond = ops.maximum(ops.abs(z) * (1.0 / _FAR), 1.0)
-        z = ops.clip(z, -_FAR, _FAR) * (1.0 + ops.log(beyond))
+        z = bent((x - self.moments.mean) * (1.0 / self.moments.std))
         above = (ops.expand_dims(x, -1) >= self.knots).astype(np.int64).sum(axis=-1)
         m = len(self.knots)
         at = above + np.arange(m) * (_KNOTS + 2)
@@ -167,6 +165,12 @@ class Scores:
     def arrays(self):
         """What a file keeps."""
         return {**self.moments.arrays(), "knots": self.knots, "values": self.values}
+
+
+def bent(w):
+    """w within ±_FAR, and ±_FAR (1 + ln |w / _FAR|) beyond; traced or not."""
+    beyond = ops.maximum(ops.abs(w) * (1.0 / _FAR), 1.0)
+    return ops.clip(w, -_FAR, _FAR) * (1.0 + ops.log(beyond))
 
 
 def standardiser(kind):

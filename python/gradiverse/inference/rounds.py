@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _distributions as family
 
-__all__ = ["Round", "hull", "truncate"]
+__all__ = ["Round", "best_loss", "hull", "round_seed", "truncate"]
 
 EDGE = 0.01  # share of the prior's mass at a side that counts as its edge
 
@@ -181,3 +181,14 @@ def _fixed(prior):
         if isinstance(part, family.Correlated):
             out[cols] = True
     return out
+
+
+def round_seed(rng, index):
+    """Seed of a round's simulations."""
+    return int(np.random.SeedSequence([rng, index]).generate_state(1)[0])
+
+
+def best_loss(est):
+    """Lowest validation loss, summed over blocks, averaged over members."""
+    best = [h["validation_loss"].min() for h in est.history]
+    return float(np.sum(best) / est.members)

@@ -11,6 +11,7 @@ from ._pool import open_pool
 from ._sampling import anneal
 from .nre import NRE
 from .posterior import Posterior
+from .rounds import best_loss, round_seed
 
 __all__ = ["SNRE", "Proposal"]
 
@@ -247,7 +248,7 @@ class SNRE:
         source, walls = self.prior, []
         for index, n in enumerate(self._shares, 1):
             before, last = len(self._pool), index == self.n_rounds
-            self._pool.add(n, source, self._seed(index))
+            self._pool.add(n, source, round_seed(self.rng, index))
             est = self._train(before, index, self.options if last else self.explore)
             # before the last round the observation may well be unlike the simulations
             of = est.posterior if last else partial(posterior_of, est)
@@ -268,9 +269,6 @@ class SNRE:
         )
         return self
 
-    def _seed(self, index):
-        return int(np.random.SeedSequence([self.rng, index]).generate_state(1)[0])
-
     def _train(self, before, index, options):
         options = dict(options)
         seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
@@ -290,12 +288,11 @@ class SNRE:
         )
 
     def _note(self, index, est, exponent, effective, accepted):
-        best = [h["validation_loss"].min() for h in est.history]
         done = Proposal(
             index=index,
             n_simulations=len(self._pool),
             n_failed=self._pool.failed(0),
-            validation_loss=float(np.mean(best)),
+            validation_loss=best_loss(est),
             exponent=exponent,
             effective=effective,
             accepted=float(accepted),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._pool import open_pool
 from .nre import NRE
-from .rounds import Round, truncate
+from .rounds import Round, best_loss, round_seed, truncate
 
 __all__ = ["TMNRE"]
 
@@ -190,7 +190,7 @@ class TMNRE:
         before = len(self._pool)
         reused = len(self._pool.inside(box))
         new = min(max(wanted - reused, 0), self.budget - before)
-        self._pool.add(new, prior, self._seed(index))
+        self._pool.add(new, prior, round_seed(self.rng, index))
         est = self._train(prior, "1d", index)
         bounds, edge, cut = truncate(
             lambda theta: est.member_log_ratios(theta, self.x_obs),
@@ -206,7 +206,7 @@ class TMNRE:
             n_new=len(self._pool) - before,
             n_reused=reused,
             n_failed=self._pool.failed(before),
-            validation_loss=_best(est),
+            validation_loss=best_loss(est),
             next_bounds=bounds,
             next_log_volume=self.prior.truncate(bounds).log_volume,
             edge_mass=edge,
@@ -219,14 +219,14 @@ class TMNRE:
         box = self.bounds
         prior = self.prior.truncate(box)
         missing = self.budget - len(self._pool)
-        self._pool.add(missing, prior, self._seed(0))
+        self._pool.add(missing, prior, round_seed(self.rng, 0))
         self.estimator = self._train(prior, self.marginals, 0)
         self.posterior = self.estimator.posterior(self.x_obs)
         inside = len(self._pool.inside(box))
         self._tell(
             f"last: box volume {np.exp(self.log_volume):.3g}, {inside} simulations"
             f" inside, {self.n_simulations} in all; validation loss"
-            f" {_best(self.estimator):.4f}"
+            f" {best_loss(self.estimator):.4f}"
         )
 
     def _train(self, prior, marginals, index):
@@ -236,9 +236,6 @@ class TMNRE:
         seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
         est = NRE(prior, marginals=marginals, rng=seed, **options)
         return est.fit(*self._pool.data(prior.bounds))
-
-    def _seed(self, index):
-        return int(np.random.SeedSequence([self.rng, index]).generate_state(1)[0])
 
     def _tell(self, line):
         if self.progress:
@@ -310,9 +307,3 @@ class TMNRE:
 
 
 EDGE_WARNING = 0.005
-
-
-def _best(est):
-    """Lowest validation loss, summed over blocks, averaged over members."""
-    best = [h["validation_loss"].min() for h in est.history]
-    return float(np.sum(best) / est.members)
