@@ -251,6 +251,61 @@ def test_boxes_of_the_prior(path):
         bank.simulate(400, prior=Prior(c=(0.0, 1.0)))
 
 
+@pytest.mark.parametrize("processes", [False, True])
+def test_given_parameters_come_in_their_order(path, processes):
+    bank = Bank(path, case.PRIOR, case.simulate)
+    bank.simulate(100)
+    theta = case.PRIOR.sample(230, 3)
+    if processes:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(2, context) as executor:
+            bank.simulate(330, batch_size=40, theta=theta, executor=executor)
+    else:
+        bank.simulate(330, batch_size=40, theta=theta)
+    assert np.array_equal(bank.theta[100:], theta)
+    assert abs(bank.x[100:] - theta).max() < 0.1 * 6
+    assert bank.calls()["theta"].tolist()[1:] == ["given"]
+
+
+def test_given_parameters_after_an_interruption(path):
+    """Rows that are finished already are not simulated again, wherever they are."""
+
+    def stops(theta, rng):
+        if theta[0, 0] == given[80, 0]:
+            raise KeyboardInterrupt
+        return case.simulate(theta, rng)
+
+    given = case.PRIOR.sample(200, 3)
+    bank = Bank(path, case.PRIOR, stops)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        concurrent.futures.ThreadPoolExecutor(3) as executor,
+    ):
+        bank.simulate(200, batch_size=40, theta=given, executor=executor)
+    before = bank.rows()
+    assert len(before) < 200
+    bank.simulator = case.simulate
+    bank.simulate(200, batch_size=40, theta=given)
+    assert np.array_equal(bank.theta[:], given) and len(bank) == 200
+
+
+def test_given_parameters_that_do_not_fit(path):
+    bank = Bank(path, case.PRIOR, case.simulate)
+    bank.simulate(100)
+    for match, theta in (
+        (
+            "theta has 10 rows, but 50 of the bank's are missing to 150",
+            np.zeros((10, 2)),
+        ),
+        ("theta has 151 rows", np.zeros((151, 2))),
+        (r"must have shape \(n, 2\)", np.zeros((50, 3))),
+        ("outside the prior", np.full((50, 2), 7.0)),
+    ):
+        with pytest.raises(ValueError, match=match):
+            bank.simulate(150, theta=theta)
+    assert len(bank) == 100
+
+
 def test_append_export_and_pickle(path):
     bank = Bank(path, case.PRIOR, case.fails)
     bank.simulate(500, batch_size=50)

@@ -245,6 +245,21 @@ def test_credibility_of_other_subsets():
     assert box.credibility([1.5]) == pytest.approx([1.0])
 
 
+def test_density_on_the_edge_of_the_prior():
+    """At the edge itself the density is that beside it (normal scores are infinite)."""
+    prior = Prior(a=(0.0, 1.0), b=(0.0, 1.0))
+    edge = np.array([[0.0, 0.4], [1.0, 0.4], [0.0, 1.0]])
+    beside = np.clip(edge, 1e-14, 1 - 1e-14)
+    for marginals, ratio in (
+        (None, lambda z: -z[:, :1] / 4),
+        ("1d", lambda z: -z / 4),
+    ):
+        post = posterior(prior, marginals, lambda z, f=ratio: f(np.clip(z, -5, 5)))
+        # up to the quadrature of the evidence both are the same number
+        assert post.log_prob(edge) == pytest.approx(post.log_prob(beside), abs=1e-9)
+    assert (post.log_prob([[1.001, 0.5], [-0.001, 0.5]])[:, 0] == -np.inf).all()
+
+
 def test_credibility_of_pairs_or_of_many_is_refused():
     zero = lambda m: lambda z: np.zeros((len(z), m))  # noqa: E731
     with pytest.raises(ValueError, match="one-dimensional"):

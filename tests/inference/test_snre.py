@@ -6,13 +6,15 @@ that keep proposals where the networks know something are tested on ratios made 
 """
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import scipy.stats
 
 import gradiverse as gv
-from gradiverse.inference import SNRE, Prior, snre
+from gradiverse.inference import SNRE, Bank, Posterior, Prior, snre
+from gradiverse.inference._around import Around
 from gradiverse.inference._coordinates import Coordinates
 from gradiverse.inference._heads import ProductHead
 
@@ -235,13 +237,6 @@ def test_exponent_and_count():
     assert snre._exponent(np.array([0.0, 9.0]), 5.0) == 1e-3
 
 
-def test_given_parameters_come_in_their_order():
-    theta = np.arange(10.0).reshape(5, 2)
-    given = snre._Given(theta)
-    parts = [given.sample(n, None) for n in (2, 1, 2)]
-    assert (np.concatenate(parts) == theta).all()
-
-
 # --- data ---------------------------------------------------------------------------
 def test_failed_simulations_count():
     simulator = Counted(fails=0.2)
@@ -317,23 +312,170 @@ def test_nothing_is_printed_unasked_and_one_round_is_enough(capsys):
     assert len(run.rounds) == 1 and run.n_simulations == 100
 
 
-def test_an_interrupted_run_is_not_counted_twice():
-    """Calls of a run that broke off belong to its budget: another run is refused."""
+class Breaks:
+    """A simulator that raises once, after so many calls."""
+
+    def __init__(self, after):
+        self.simulator, self.after = Counted(), after
+
+    def __call__(self, theta, rng):
+        if self.after is not None and self.simulator.n >= self.after:
+            self.after = None
+            raise KeyboardInterrupt
+        return self.simulator(theta, rng)
+
+
+def outcome(run):
+    return run.theta, run.x, run.posterior.log_ratio(run.theta[:9])
+
+
+def same(one, two):
+    return all(
+        np.asarray(a).tobytes() == np.asarray(b).tobytes()
+        for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_interrupted_run_goes_on_in_memory():
+    """Calls of a run that broke off belong to its budget and are not made again."""
+    how = {"budget": 500, "rounds": 3, "batch_size": 50, **TINY}
+    whole = SNRE(Counted(), normals(1), X[:1], **how).run()
+    simulator = Breaks(300)
+    run = SNRE(simulator, normals(1), X[:1], **how)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert run.n_simulations == 300 and run.posterior is None
+    run.run()
+    assert simulator.simulator.n == run.n_simulations == 500
+    assert same(outcome(whole), outcome(run))
+    assert [r.n_simulations for r in run.rounds] == [100, 300, 500]
+
+
+def test_interrupted_run_goes_on_from_a_bank(tmp_path):
+    """Another process takes up the bank: as if nothing had happened."""
+    how = {"budget": 500, "rounds": 3, "batch_size": 64, **TINY}
+    whole = SNRE(Counted(), normals(1), X[:1], bank=tmp_path / "a.h5", **how).run()
+    with pytest.raises(KeyboardInterrupt):
+        SNRE(Breaks(310), normals(1), X[:1], bank=tmp_path / "b.h5", **how).run()
     simulator = Counted()
+    again = SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", **how)
+    held = again.n_simulations
+    assert 100 < held < 500
+    again.run()
+    assert simulator.n == 500 - held and again.n_simulations == 500
+    assert same(outcome(whole), outcome(again))
+    # finished: no simulation more, the same posterior
+    third = SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", **how).run()
+    assert simulator.n == 500 - held and same(outcome(whole), outcome(third))
+    with pytest.raises(ValueError, match="another rng"):
+        SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", rng=1, **how)
+    with pytest.raises(ValueError, match="another observation"):
+        SNRE(simulator, normals(1), X[1:], bank=tmp_path / "b.h5", **how)
 
-    def breaks(theta, rng):
-        if simulator.n == 300:
-            raise RuntimeError("solver")
-        return simulator(theta, rng)
 
-    run = SNRE(breaks, normals(1), X[:1], budget=500, rounds=3, **TINY)
-    with pytest.raises(RuntimeError, match="solver"):
+def test_rows_that_a_bank_held_are_the_first_round(tmp_path):
+    simulator = Counted()
+    bank = Bank(tmp_path / "c.h5", normals(2), simulator)
+    bank.simulate(150, rng=9, batch_size=50)
+    how = {"budget": 500, "rounds": 3, **TINY}
+    run = SNRE(simulator, normals(2), X, bank=bank, **how).run()
+    assert simulator.n == len(bank) == 500
+    assert [r.n_simulations for r in run.rounds] == [150, 325, 500]
+
+
+def test_bank_records_whose_parameters_were_given(tmp_path):
+    """Rows of proposals are those the file says were given, not drawn."""
+    bank = Bank(tmp_path / "d.h5", normals(1), Counted())
+    SNRE(Counted(), normals(1), X[:1], bank=bank, budget=300, rounds=2, **TINY).run()
+    assert bank.calls()["theta"].tolist()[1:] == ["given"]
+    assert bank.calls()["theta"].isna().tolist() == [True, False]
+
+
+def test_executor_makes_no_difference(tmp_path):
+    how = {"budget": 300, "rounds": 2, "batch_size": 40, **TINY}
+    one = SNRE(Counted(), normals(1), X[:1], bank=tmp_path / "e.h5", **how).run()
+    with ThreadPoolExecutor(3) as executor:
+        two = SNRE(
+            Counted(), normals(1), X[:1], bank=tmp_path / "f.h5", executor=executor,
+            **how,
+        ).run()  # fmt: skip
+    assert same(outcome(one), outcome(two))
+    with pytest.raises(ValueError, match="executor needs a bank"):
+        SNRE(Counted(), normals(1), X[:1], executor=executor, **how)
+
+
+def test_observation_of_another_shape_is_seen_after_one_batch():
+    simulator = Counted()
+    run = SNRE(
+        simulator, normals(2), np.zeros(3), budget=900, rounds=3, batch_size=50, **TINY
+    )
+    with pytest.raises(ValueError, match=r"x has shape \(3,\)"):
         run.run()
-    assert run.n_simulations == 300
-    simulator.n = 0
-    with pytest.raises(ValueError, match="broke off after 300 of 500"):
+    assert simulator.n == 50
+    run = SNRE(
+        simulator, normals(2), {"a": X}, budget=900, rounds=3, batch_size=50,
+        embedding=Joined(), **{**TINY, "data": "standard"},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="one simulation an array"):
         run.run()
-    assert simulator.n == 0
+
+
+# --- calibration about the observation ----------------------------------------------
+class ExactNormal:
+    """In place of the estimator: ln p(x|θ) of x = θ + N(0, S²), θ ~ N(0, 1)."""
+
+    def __init__(self, wide=1.0):
+        self.coordinates, self.wide = Coordinates(normals(1), ((0,),)), wide
+
+    def posterior(self, x):
+        def ratio(z):
+            return -0.5 * ((z - np.ravel(x)[0]) / (self.wide * S)) ** 2
+
+        return Posterior(self.coordinates, ratio, normalised=False, x=x)
+
+
+def test_around_is_the_posterior_of_both_observations():
+    """Two observations x, y: N((x+y)/(2+S²), S²/(2+S²))."""
+    est = ExactNormal()
+    near = Around(est, est.posterior(X[:1]), 20_000, 0)
+    y = X[:1] + 0.04
+    post = near.posterior(y)
+    draws = post.sample(8000, 1)[:, 0]
+    exact = scipy.stats.norm((X[0] + y[0]) / (2 + S**2), S / np.sqrt(2 + S**2))
+    # 8000 of an ensemble from 20 000 draws: se of the mean .016 sd
+    assert draws.mean() == pytest.approx(exact.mean(), abs=0.06 * exact.std())
+    assert draws.std() == pytest.approx(exact.std(), rel=0.05)
+    at = exact.mean() + exact.std() * np.array([[-1.0], [0.0], [2.0]])
+    assert np.diff(post.log_ratio(at) + near.prior.log_prob(at)) == pytest.approx(
+        np.diff(exact.logpdf(at[:, 0])), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(("wide", "fails"), [(1.0, False), (0.5, True), (2.0, True)])
+def test_around_finds_what_is_too_narrow_or_too_wide(wide, fails):
+    """Ranks of truths are uniform for the exact ratio, and not for a wrong width."""
+    est = ExactNormal(wide)
+    near = Around(est, est.posterior(X[:1]), 4000, 0)
+    theta = near.sample(300, 1)
+    x = theta + S * np.random.default_rng(2).normal(size=theta.shape)
+    p = gv.inference.sbc(near, theta, x, n_draws=99, rng=3).p_value
+    assert (np.min(p) < 1e-3) == fails
+
+
+def test_around_of_a_trained_run(done):
+    run, _ = done
+    near = run.around(3000, rng=1)
+    assert near.names == ["p0", "p1"] and near.sample(5, 0).shape == (5, 2)
+    theta = near.sample(20, 1)
+    assert len(np.unique(theta[:, 0])) == 20
+    x = Counted()(theta, np.random.default_rng(0))
+    table = gv.inference.coverage(near, theta, x, [0.9], n_draws=100)
+    assert set(table["parameter"]) == {"joint", "p0", "p1"}
+    assert (table["coverage"] > 0.5).all()
+    with pytest.raises(ValueError, match="30 truths of 20 draws"):
+        run.around(20).sample(30, 0)
+    with pytest.raises(ValueError, match="call run"):
+        SNRE(Counted(), normals(1), X[:1], budget=300, rounds=2, **TINY).around()
 
 
 # --- bad input ----------------------------------------------------------------------

@@ -8,9 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from gradiverse.inference import TMNRE, Bank, Prior
+from gradiverse.inference import TMNRE, Bank, Posterior, Prior
+from gradiverse.inference._coordinates import Coordinates
 from gradiverse.inference._heads import ProductHead
+from gradiverse.inference._through import Through
 
 SIGMA = 0.02
 X = np.array([0.3, -0.5])
@@ -141,3 +144,171 @@ def test_bad_input_says_what():
         run(rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="one row for each"):
         run(lambda theta, rng: np.zeros(3)).run()
+
+
+# --- sequential rounds --------------------------------------------------------------
+# x = |θ| + N(0, .02²): the posterior is |θ| on a ring, which no box encloses
+RING = np.array([0.7])
+TINY = {"epochs": 1, "explore": {"epochs": 1}, "refine": False, "rounds": 2}
+SMALL = {"epochs": 40, "refine": False, "rounds": 3}
+
+
+class Ring(Counted):
+    def __call__(self, theta, rng):
+        self.n += len(theta)
+        r = np.hypot(theta[:, :1], theta[:, 1:])
+        return r + SIGMA * rng.normal(size=r.shape)
+
+
+def ring(simulator=None, **more):
+    how = {"budget": 1200, "epochs": 2, "share": 0.25, **more}
+    return TMNRE(simulator or Ring(), prior(), RING, **how)
+
+
+def test_rest_of_the_budget_follows_a_curved_posterior():
+    simulator = Ring()
+    t = ring(simulator, budget=3000, epochs=30, sequential=SMALL).run()
+    assert simulator.n == t.n_simulations == 3000
+    assert len(t.rounds) == 1 and (t.bounds == prior().bounds).all()
+    assert [r.n_simulations for r in t.joint.rounds] == [750, 1875, 3000]
+    draws = t.posterior.sample(4000, 0)
+    r = np.hypot(*draws.T)
+    # seen: .703 +- .024
+    assert r.mean() == pytest.approx(0.7, abs=0.02) and r.std() < 3 * SIGMA
+    # and the marginals are those of the ring: of an angle, with peaks at both ends
+    assert t.posterior.marginals == ((0,), (1,))
+    h = t.posterior.log_ratio([[0.68, 0.0], [0.0, -0.68], [0.95, 0.95]])
+    assert h.shape == (3, 2)
+    assert h[0, 0] > h[1, 0] + 0.5 and h[1, 1] > h[0, 1] + 0.5
+    assert (h[2] < h[:2].max(0) - 4).all()
+    # the estimator is that of the box, for any observation
+    assert (t.estimator.posterior([0.3]).prior.bounds == t.bounds).all()
+    assert t.estimator.n_rows == 750
+
+
+def test_automatic_choice_is_where_no_box_is_cut():
+    assert ring(sequential=None).run().joint is not None
+    no = ring(sequential=False).run()
+    assert no.joint is None and no.estimator.n_rows == 1200
+    # boxes that are cut, or networks chosen by hand, are left alone
+    assert run(budget=1000).run().joint is None
+    assert ring(head=head).run().joint is None
+    assert ring(marginals="2d").run().joint is None
+    tilted = ring(recalibrate=True, budget=2000, validation=0.4, share=0.6)
+    assert tilted.run().joint is None
+
+
+def test_all_parameters_at_once():
+    t = ring(marginals=None, sequential=TINY).run()
+    assert t.posterior.joint and t.posterior.log_ratio(np.zeros((3, 2))).shape == (3,)
+    # automatically only for one-dimensional marginals
+    assert ring(marginals=None).run().joint is None
+
+
+def test_options_of_both_kinds_of_networks():
+    t = ring(sequential=TINY, failures="outcome", members=2).run()
+    assert t.joint.estimator.failures == "outcome" == t.estimator.failures
+    assert t.joint.estimator.members == 1 and t.estimator.members == 2
+
+
+def test_sequential_rounds_are_taken_up_again(tmp_path):
+    whole = ring(bank=tmp_path / "a.h5", sequential=TINY, batch_size=50).run()
+
+    class Breaks(Ring):
+        def __call__(self, theta, rng):
+            if self.n >= 800:
+                raise KeyboardInterrupt
+            return super().__call__(theta, rng)
+
+    with pytest.raises(KeyboardInterrupt):
+        ring(Breaks(), bank=tmp_path / "b.h5", sequential=TINY, batch_size=50).run()
+    simulator = Ring()
+    how = {"bank": tmp_path / "b.h5", "batch_size": 50}
+    again = ring(simulator, sequential=TINY, **how).run()
+    assert simulator.n == 400 and again.n_simulations == 1200
+    theta = prior().sample(20, 0)
+    one, two = (t.posterior.log_ratio(theta) for t in (whole, again))
+    assert one.tobytes() == two.tobytes()
+    # rows of proposals would pass for draws of the prior
+    with pytest.raises(ValueError, match="another sequential"):
+        ring(simulator, sequential=False, **how).run()
+
+
+def test_what_sequential_rounds_cannot_do_is_said():
+    for match, more in (
+        ("recalibrate is for networks of draws", {"recalibrate": True}),
+        ("pairs are columns", {"marginals": [(0,), (0, 1)]}),
+        ("too few", {"sequential": {"rounds": 300}}),
+    ):
+        with pytest.raises(ValueError, match=match):
+            ring(**{"sequential": True, **more}).run()
+    normal = Prior(p=scipy.stats.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]]))
+    with pytest.raises(ValueError, match="independent"):
+        TMNRE(Ring(), normal, RING, sequential=True)
+    assert TMNRE(Ring(), normal, RING, marginals=None, sequential=True).joint is None
+
+
+def test_observation_of_another_shape_is_seen_after_one_batch():
+    simulator = Counted()
+    t = run(simulator, batch_size=50)
+    t.x_obs = np.zeros(3)
+    with pytest.raises(ValueError, match=r"x has shape \(3,\)"):
+        t.run()
+    assert simulator.n == 50
+
+
+# --- marginals of a joint posterior -------------------------------------------------
+def joint(log_ratio, d=2):
+    box = Prior(**{f"p{i}": (-1.0, 1.0) for i in range(d)})
+    coordinates = Coordinates(box, (tuple(range(d)),))
+
+    def ratio(z):
+        return log_ratio(coordinates.theta(z))[:, None]
+
+    return Posterior(coordinates, ratio, normalised=False)
+
+
+def test_marginals_are_integrals_over_the_rest():
+    """A correlated normal in a box: marginals are normal, whatever the correlation."""
+    s, rho = np.array([0.1, 0.03]), 0.9
+    inverse = np.linalg.inv(np.array([[1, rho], [rho, 1]]) * np.outer(s, s))
+    post = Through(joint(lambda t: -0.5 * np.einsum("ni,ij,nj->n", t, inverse, t)))
+    for i in range(2):
+        exact = scipy.stats.norm(0, s[i])
+        at = s[i] * np.linspace(-2.5, 2.5, 11)
+        theta = np.zeros((11, 2))
+        theta[:, i] = at
+        # 256 conditionals of .44 the width, at draws of the other: relative error of
+        # their mean at the peak .05, at 2.5 sd .3
+        found = post.log_prob(theta)[:, i]
+        weight = 1 / (0.06 + 0.06 * (at / s[i]) ** 2)
+        assert abs((found - exact.logpdf(at)) * weight).max() < 3
+        grid = np.linspace(-1, 1, 4001)
+        columns = np.zeros((4001, 2))
+        columns[:, i] = grid
+        mass = np.exp(post.log_prob(columns)[:, i]).sum() * (grid[1] - grid[0])
+        assert mass == pytest.approx(1, abs=0.01)
+    draws = post.sample(4000, 0)
+    assert np.corrcoef(draws.T)[0, 1] == pytest.approx(rho, abs=0.02)
+    assert post.sample_marginal(1, 500, 0).shape == (500, 1)
+    assert post.credibility(np.zeros(2)).max() < 0.3
+    assert post.credibility(3 * s).min() > 0.95
+
+
+def test_marginals_keep_thin_modes_and_gaps():
+    """Two lines of width .01 at ±.5, across all of the other parameter."""
+
+    def lines(t):
+        return -0.5 * ((abs(t[:, 0]) - 0.5) / 0.01) ** 2
+
+    post = Through(joint(lines))
+    x = np.array([-0.5, -0.48, 0.0, 0.5])
+    h = post.log_ratio(np.stack([x, np.zeros(4)], 1))
+    # conditionals do not depend on the other parameter: nodes alone make an error
+    top = np.log(2 / (2 * np.sqrt(2 * np.pi) * 0.01))
+    assert h[[0, 3], 0] == pytest.approx([top, top], abs=0.03)
+    assert h[1, 0] == pytest.approx(top - 2, abs=0.05)
+    assert h[2, 0] < top - 15
+    assert h[:, 1] == pytest.approx(np.zeros(4), abs=0.05)  # flat up to the edges
+    edge = post.log_prob([[0.5, 0.999], [0.5, -0.999], [0.5, 1.001]])[:, 1]
+    assert edge[:2] == pytest.approx(np.log(0.5), abs=0.1) and edge[2] == -np.inf

@@ -260,7 +260,9 @@ def fill(writer, n, prior, simulator, seed, size, flight, call, units, sync, pro
             while len(flight) < flight.room and rows:
                 rows = writer.claim(n, size)
                 if rows:
-                    args = (prior, simulator, seed, rows[0], rows[1] - rows[0])
+                    given = isinstance(prior, _parallel.Given)
+                    source = prior.part(*rows) if given else prior
+                    args = (source, simulator, seed, rows[0], rows[1] - rows[0])
                     with _naming_losses(flight):
                         flight.submit(rows, _parallel.run_batch, *args)
             if len(flight):

@@ -1,5 +1,6 @@
 """One batch of simulations as a function of its seed, and batches over any executor."""
 
+import copy
 import os
 import queue
 
@@ -39,13 +40,41 @@ def generator(seed, *key):
     return np.random.default_rng(sequence)
 
 
+class Given:
+    """Parameters of rows from `first` on, in the place of a prior."""
+
+    def __init__(self, theta, first, prior):
+        self.theta, self.first = theta, first
+        self.bounds, self.truncated = prior.bounds, prior.truncated
+
+    def part(self, start, stop):
+        """Those of rows start..stop only, for another process."""
+        other = copy.copy(self)
+        other.theta, other.first = self.rows(start, stop - start), start
+        return other
+
+    def rows(self, first, n):
+        """Parameters (n, d) of rows first..first+n."""
+        i = first - self.first
+        if i < 0 or i + n > len(self.theta):
+            raise ValueError(
+                f"rows {first} to {first + n} are to be simulated, but theta is given"
+                f" for {self.first} to {self.first + len(self.theta)} only: another"
+                " writer is at work on this bank"
+            )
+        return self.theta[i : i + n]
+
+
 def run_batch(prior, simulator, seed, first, n):
     """Simulate rows first..first+n; the result depends on (seed, first, n) only.
 
     If the simulator raises an exception its rows are simulated one by one, each with a
     generator of its own, so that one bad row costs no other.
     """
-    theta = prior.sample(n, generator(seed, first, 0))
+    if isinstance(prior, Given):
+        theta = prior.rows(first, n)
+    else:
+        theta = prior.sample(n, generator(seed, first, 0))
     try:
         out, messages = _simulate(simulator, theta, generator(seed, first, 1))
     except Exception as error:

@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from ._source import reshaped
 from .failures import valid_rows
 
-__all__ = ["open_pool"]
+__all__ = ["check_observation", "open_pool"]
 
 
 def open_pool(bank, prior, simulator, executor, batch_size):
     """A pool on a Bank, on a path (opened or made), or in memory (None)."""
+    if isinstance(bank, (_Memory, _OnDisk)):
+        return bank
     if bank is None:
         return _Memory(simulator, batch_size)
     if isinstance(bank, (str, bytes)) or hasattr(bank, "__fspath__"):
@@ -33,14 +36,18 @@ class _Memory:
     def __len__(self):
         return self._n
 
-    def add(self, n, prior, seed):
-        """Simulate n more rows; batches are seeded by their first row."""
+    def add(self, n, prior, seed, theta=None):
+        """Simulate n more rows: draws of the prior, or the last of theta (m, d).
+
+        Batches are seeded by their first row.
+        """
         done = 0
+        theta = theta if theta is None else theta[len(theta) - n :]
         while done < n:
             k = min(self.batch_size, n - done)
             rng = np.random.default_rng([seed, self._n])
-            theta = prior.sample(k, rng)
-            x = self.simulator(theta, rng)
+            part = prior.sample(k, rng) if theta is None else theta[done : done + k]
+            x = self.simulator(part, rng)
             x = (
                 {key: np.asarray(v) for key, v in x.items()}
                 if isinstance(x, dict)
@@ -52,7 +59,7 @@ class _Memory:
                         f"the simulator returned shape {leaf.shape} for {k} parameters;"
                         " expected one row for each"
                     )
-            self._theta.append(theta)
+            self._theta.append(part)
             self._x.append(x)
             self._ok.append(valid_rows(x))
             self._n += k
@@ -70,28 +77,33 @@ class _Memory:
             self._x = [joined]
         return self._theta[0], self._x[0], self._ok[0]
 
-    def everything(self):
-        """(theta, x, valid) of all rows."""
-        return self._joined()
+    def arrays(self):
+        """(theta, x) of all rows."""
+        return self._joined()[:2]
 
-    def inside(self, box):
-        """Rows inside a box that are not failed."""
+    def inside(self, box, stop=None, valid=True):
+        """Rows below `stop` inside a box, without failed ones if `valid`."""
         if not self._n:
             return np.zeros(0, np.int64)
         theta, _, ok = self._joined()
-        return np.flatnonzero(ok & _within(theta, box))
+        kept = ok[:stop] if valid else True
+        return np.flatnonzero(_within(theta[:stop], box) & kept)
 
-    def failed(self, first):
-        """Failed rows from `first` on."""
-        return int((~self._joined()[2][first:]).sum()) if self._n else 0
+    def failed(self, first, stop=None):
+        """Failed rows from `first` on, below `stop`."""
+        return int((~self._joined()[2][first:stop]).sum()) if self._n else 0
 
-    def data(self, box):
-        """(theta, x) of all rows inside a box, failed ones too, for `NRE.fit`."""
-        theta, x, _ = self._joined()
-        rows = np.flatnonzero(_within(theta, box))
+    def data(self, box, stop=None):
+        """(theta, x) of all such rows, failed ones too, for `NRE.fit`."""
+        theta, x = self.arrays()
+        rows = self.inside(box, stop, valid=False)
         if isinstance(x, dict):
             return theta[rows], {k: v[rows] for k, v in x.items()}
         return theta[rows], x[rows]
+
+    def near(self, box, first, stop=None):
+        """Which rows of `data` are from `first` on, for `NRE.fit`."""
+        return self.inside(box, stop, valid=False) >= first
 
 
 class _OnDisk:
@@ -104,8 +116,8 @@ class _OnDisk:
     def __len__(self):
         return len(self.bank)
 
-    def add(self, n, prior, seed):
-        """Simulate n more rows from the prior."""
+    def add(self, n, prior, seed, theta=None):
+        """Simulate n more rows: draws of the prior, or the last of theta (m, d)."""
         if n > 0:
             self.bank.simulate(
                 len(self.bank) + n,
@@ -113,26 +125,57 @@ class _OnDisk:
                 executor=self.executor,
                 batch_size=self.batch_size,
                 prior=prior,
+                theta=theta,
             )
 
-    def inside(self, box):
-        """Valid rows inside a box."""
-        return self._inside(box, True)
+    def arrays(self):
+        """(theta, x) of all rows."""
+        arrays = self.bank.arrays()
+        return arrays["theta"], arrays["x"]
 
-    def _inside(self, box, valid):
+    def inside(self, box, stop=None, valid=True):
+        """Rows below `stop` inside a box, without failed ones if `valid`."""
         if not len(self.bank):
             return np.zeros(0, np.int64)
         rows = np.asarray(self.bank.rows(valid), np.int64)
-        return rows[_within(np.asarray(self.bank.arrays()["theta"])[rows], box)]
+        rows = rows if stop is None else rows[rows < stop]
+        return rows[_within(np.asarray(self.arrays()[0])[rows], box)]
 
-    def failed(self, first):
-        """Failed rows from `first` on."""
+    def failed(self, first, stop=None):
+        """Failed rows from `first` on, below `stop`."""
+        stop = len(self.arrays()[0]) if stop is None else stop
         done, valid = self.bank.rows(False), self.bank.rows()
-        return int((done >= first).sum() - (valid >= first).sum())
+        return sum(
+            sign * int(((rows >= first) & (rows < stop)).sum())
+            for sign, rows in ((1, done), (-1, valid))
+        )
 
-    def data(self, box):
-        """The bank confined to a box, for `NRE.fit`."""
-        return (_Part(self.bank, self._inside(box, True), self._inside(box, False)),)
+    def data(self, box, stop=None):
+        """The bank confined to such rows, for `NRE.fit`."""
+        rows = [self.inside(box, stop, valid) for valid in (True, False)]
+        return (_Part(self.bank, *rows),)
+
+    def near(self, box, first, stop=None):
+        """Which rows of the bank are from `first` on, for `NRE.fit`."""
+        return np.arange(len(self.arrays()[0])) >= first
+
+
+def check_observation(pool, x_obs):
+    """Raises ValueError if simulations are of another shape than the observation."""
+    if not len(pool):
+        return
+    x = pool.arrays()[1]
+    if isinstance(x, dict) != isinstance(x_obs, dict) or (
+        isinstance(x, dict) and set(x) != set(x_obs)
+    ):
+        what = sorted(x_obs) if isinstance(x_obs, dict) else "an array"
+        raise ValueError(
+            f"x_obs is {what}, one simulation"
+            f" {sorted(x) if isinstance(x, dict) else 'an array'}"
+        )
+    pairs = [(x[k], x_obs[k]) for k in x] if isinstance(x, dict) else [(x, x_obs)]
+    for rows, one in pairs:
+        reshaped(one, rows.shape[1:], (1,))
 
 
 class _Part:

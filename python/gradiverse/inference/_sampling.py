@@ -80,10 +80,14 @@ def _scale(step, k, d, rng):
     return 2.38 / np.sqrt(2 * d) * rng.uniform(0.2, 1.2, (k, 1))
 
 
-def _move(log_ratio, z, h, b, rng, steps):
+def _nothing(z):
+    return np.zeros(len(z))
+
+
+def _move(log_ratio, base, z, h, b, rng, steps):
     """Every draw moved `steps` times, in place; the share of accepted moves."""
     n, d = z.shape
-    accepted = 0.0
+    accepted, below = 0.0, base(z)
     for step in range(steps):
         order = rng.permutation(n)
         half = order[: n // 2], order[n // 2 :]
@@ -94,16 +98,21 @@ def _move(log_ratio, z, h, b, rng, steps):
             way = z[other[first]] - z[other[second]]
             new = z[mine] + _scale(step, k, d, rng) * way
             new += 1e-4 * rng.standard_normal((k, d))
-            h_new = _finite(log_ratio(new))
+            h_new, below_new = _finite(log_ratio(new)), base(new)
             gain = b * (h_new - h[mine]) - 0.5 * (new**2 - z[mine] ** 2).sum(1)
+            gain += below_new - below[mine]
             yes = np.log(rng.random(k)) < gain
             z[mine[yes]], h[mine[yes]] = new[yes], h_new[yes]
+            below[mine[yes]] = below_new[yes]
             accepted += yes.mean() / 2
     return accepted / max(steps, 1)
 
 
-def anneal(log_ratio, d, n, rng, *, pool=50_000, steps=8, last=40, least=2000):
-    """Draws of N(z; 0, I) exp(log_ratio(z)).
+def anneal(
+    log_ratio, d, n, rng, *, pool=50_000, steps=8, last=40, least=2000, start=None,
+    base=_nothing,
+):  # fmt: skip
+    """Draws of N(z; 0, I) exp(base(z) + log_ratio(z)).
 
     Parameters
     ----------
@@ -117,6 +126,10 @@ def anneal(log_ratio, d, n, rng, *, pool=50_000, steps=8, last=40, least=2000):
         Moves of each draw in a stage, and in the last one.
     least : int
         Smallest size of the ensemble; n of it are returned.
+    start : (m, d) array, optional
+        Draws of N(z; 0, I) exp(base(z)) to start from, in the place of the prior's.
+    base : callable
+        Log density relative to N(0, I) that is there from the start, as log_ratio.
 
     Returns
     -------
@@ -128,7 +141,7 @@ def anneal(log_ratio, d, n, rng, *, pool=50_000, steps=8, last=40, least=2000):
         If the log ratio is not finite inside the prior.
     """
     size = max(n, least)
-    z = rng.standard_normal((max(pool, size), d))
+    z = rng.standard_normal((max(pool, size), d)) if start is None else start
     h = _finite(log_ratio(z))
     b, log_evidence, stages = 0.0, 0.0, 0
     while b < 1:
@@ -138,5 +151,6 @@ def anneal(log_ratio, d, n, rng, *, pool=50_000, steps=8, last=40, least=2000):
         log_evidence += log_mean
         b = min(b + step, 1.0)
         stages += 1
-        accepted = _move(log_ratio, z, h, b, rng, last if b >= 1 else steps)
+        now = last if b >= 1 else steps
+        accepted = _move(log_ratio, base, z, h, b, rng, now)
     return Draws(z[:n], h[:n], float(log_evidence), accepted, stages)

@@ -216,6 +216,7 @@ class Bank:
         progress=False,
         prior=None,
         sync=False,
+        theta=None,
     ):
         """Simulate until n rows of the bank are finished, valid or failed.
 
@@ -241,6 +242,9 @@ class Bank:
         sync : bool
             Force each batch to the disk before it is published; protects against power
             failures too, not only against kills.
+        theta : (m, d) array, optional
+            Parameters of the last m of the n rows, in place of draws of the prior: for
+            sequential proposals. Those of rows that are finished are not used.
 
         Raises
         ------
@@ -260,12 +264,15 @@ class Bank:
                 f"prior must be a Prior of {', '.join(self.prior.names)}, such as "
                 "bank.prior.truncate(bounds)"
             )
+        if theta is not None:
+            prior = self._given(theta, n)
         seed = _parallel.entropy(rng)
         flight = _parallel.Here() if executor is None else _parallel.Flight(executor)
         call = {
             "seed": repr(seed[0]) + (repr(seed[1]) if seed[1] else ""),
             "batch_size": batch_size,
             "bounds": prior.bounds.tolist() if prior.truncated else None,
+            **({} if theta is None else {"theta": "given"}),
             "simulator": _name(self.simulator),
             "version": release(),
         }
@@ -287,6 +294,17 @@ class Bank:
                 progress or None,
             )
 
+    def _given(self, theta, n):
+        """Parameters of the last rows of n, checked."""
+        theta = self._parameters(theta)
+        first = n - len(theta)
+        if not 0 <= first <= len(self):
+            raise ValueError(
+                f"theta has {len(theta)} rows, but {n - len(self)} of the bank's are"
+                f" missing to {n}"
+            )
+        return _parallel.Given(theta, first, self.prior)
+
     def append(self, theta, x):
         """Add simulations made elsewhere; rows with NaN or infinity count as failed.
 
@@ -296,17 +314,7 @@ class Bank:
             Draws of the bank's prior (or of boxes of it), in the order of its names.
         x : (n, ...) array or dict of such
         """
-        theta = np.array(theta, dtype=float, ndmin=2)
-        if theta.ndim != 2 or theta.shape[1] != self.prior.d:
-            raise ValueError(
-                f"theta must have shape (n, {self.prior.d}), got {theta.shape}"
-            )
-        outside = np.flatnonzero(~self.prior.contains(theta))
-        if len(outside):
-            raise ValueError(
-                f"{len(outside)} rows of theta lie outside the prior {self.prior}, the "
-                f"first is row {outside[0]}: {theta[outside[0]]}"
-            )
+        theta = self._parameters(theta)
         arrays = _parallel.arrays_of(x, len(theta))
         if not len(theta):
             return
@@ -323,6 +331,21 @@ class Bank:
             start, stop = writer.extend(len(theta))
             result = _parallel.Result(theta, arrays, messages, 0)
             writer.store(start, stop, result, number, self.units)
+
+    def _parameters(self, theta):
+        """Parameters (n, d) inside the prior."""
+        theta = np.array(theta, dtype=float, ndmin=2)
+        if theta.ndim != 2 or theta.shape[1] != self.prior.d:
+            raise ValueError(
+                f"theta must have shape (n, {self.prior.d}), got {theta.shape}"
+            )
+        outside = np.flatnonzero(~self.prior.contains(theta))
+        if len(outside):
+            raise ValueError(
+                f"{len(outside)} rows of theta lie outside the prior {self.prior}, the "
+                f"first is row {outside[0]}: {theta[outside[0]]}"
+            )
+        return theta
 
     def export(self, path, valid=True):
         """Write the valid (or all finished) rows to a new bank, in one piece.

@@ -12,6 +12,7 @@ from ._sampling import anneal
 __all__ = ["Posterior"]
 
 _CELLS = 2048
+_FAR = 38.0  # normal scores beyond are not finite in double precision
 _DEEP = 30.0  # log ratios this far below the largest one are left out when zooming
 
 
@@ -115,9 +116,8 @@ class Posterior:
         """
         theta = self._theta(theta)
         z = self._coordinates.scores(theta)
-        with np.errstate(invalid="ignore"):
-            inside = np.where(np.isfinite(z), z, 0.0)
-        h = self._recalibrated(self._ratio(inside), theta)
+        z = np.clip(z, -_FAR, _FAR)  # finite on the edges of the prior too
+        h = self._recalibrated(self._ratio(z), theta)
         log_z = np.array([self._log_z(g) for g in range(len(self.marginals))])
         if self.joint:
             return self.prior.log_prob(theta) + h[:, 0] - log_z[0]

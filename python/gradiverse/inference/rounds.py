@@ -25,6 +25,8 @@ class Round:
         ln of its share of the prior's mass.
     n_new, n_reused, n_failed : int
         Simulator calls of this round, earlier rows inside the box, failed calls.
+    n_total : int
+        Simulator calls so far.
     validation_loss : float
         Lowest one of the round's network.
     next_bounds : (d, 2) array
@@ -42,6 +44,7 @@ class Round:
     n_new: int
     n_reused: int
     n_failed: int
+    n_total: int
     validation_loss: float
     next_bounds: np.ndarray = field(repr=False)
     next_log_volume: float

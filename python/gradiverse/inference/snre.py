@@ -6,15 +6,18 @@ from functools import partial
 
 import numpy as np
 
+from ._around import Around
 from ._pairs import posterior_of
-from ._pool import open_pool
+from ._pool import check_observation, open_pool
 from ._sampling import anneal
+from ._state import State, digest
 from .nre import NRE
 from .posterior import Posterior
 from .rounds import best_loss, round_seed
 
 __all__ = ["SNRE", "Proposal"]
 
+_FORMAT = 1
 _STEEP = 3.0  # log ratio lost for each unit beyond an earlier network's reach
 _HALVINGS = 40  # of the interval that the exponent is in
 
@@ -87,8 +90,14 @@ class SNRE:
     reach : float
     draws : int
         Moves of each draw in the last stage of sampling of proposals.
-    batch_size : int
-        Parameters for one call of the simulator.
+    bank : None, path or Bank
+        Where simulations are kept; None: in memory. Rows that it holds before count as
+        calls, and those inside the prior's box must be draws of it. With a path the
+        state of the run is kept beside it (``<path>.proposals.json``), and `run` of an
+        equal SNRE goes on where an interrupted one stopped: simulations are not made
+        again, networks are trained again.
+    executor, batch_size
+        As for `Bank.simulate`; an executor needs a bank.
     progress : bool
         Print a line for each round.
     explore : dict, optional
@@ -104,7 +113,7 @@ class SNRE:
         Of all rounds run.
     n_simulations : int
     theta, x
-        All simulations.
+        Of all simulations.
     estimator : NRE
         The last one: its own `posterior` knows neither other observations nor the
         earlier networks' reach.
@@ -119,8 +128,8 @@ class SNRE:
     Notes
     -----
     Hermans, Begy & Louppe (2020), arXiv:1903.04057; Durkan, Murray & Papamakarios
-    (2020), arXiv:2002.03712. Not amortised: `coverage` and `sbc` over many observations
-    would need a run for each.
+    (2020), arXiv:2002.03712. Not amortised: the posterior is that of x_obs alone, and
+    `around` checks its calibration about x_obs.
 
     Examples
     --------
@@ -148,11 +157,15 @@ class SNRE:
         least=0.05,
         reach=12.0,
         draws=12,
+        bank=None,
+        executor=None,
         batch_size=1000,
         progress=False,
         explore=None,
         **options,
     ):
+        if executor is not None and bank is None:
+            raise ValueError("SNRE: an executor needs a bank; give bank=path")
         if "marginals" in options:
             raise TypeError(
                 "SNRE: the ratio is that of all parameters at once; for marginals use"
@@ -187,8 +200,11 @@ class SNRE:
         once = {"members": 1, "refine": False, "epochs": 40}
         self.explore = {**common, **once, **(explore or {})}
         NRE(prior, **self.explore), NRE(prior, **self.options)  # checked at once
-        self._shares = self._split()
-        self._pool = open_pool(None, prior, simulator, None, int(batch_size))
+        self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
+        self._state = self._make_state()
+        found = self._state.load()
+        self._held = found["held"] if found else len(self._pool)
+        self._stops()
         self.rounds, self.estimator, self.posterior = [], None, None
 
     def __repr__(self):
@@ -197,17 +213,34 @@ class SNRE:
             f" {self.n_simulations} of {self.budget} simulations>"
         )
 
-    def _split(self):
-        """Simulations of each round."""
-        n = self.budget if self.n_rounds == 1 else round(self.first * self.budget)
-        rest = np.linspace(n, self.budget, self.n_rounds).astype(int)
-        shares = [n, *np.diff(rest)]
+    # --- budget and state -----------------------------------------------------------
+    def _stops(self):
+        """Rows of the pool at the end of each round."""
+        held = self._held  # rows that were there before the run
+        inside = len(self._pool.inside(self.prior.bounds, held))
+        if self.n_rounds == 1:
+            stops = [self.budget]
+        else:
+            first = held + max(round(self.first * self.budget) - inside, 0)
+            stops = np.linspace(first, self.budget, self.n_rounds).astype(int).tolist()
+        shares = [stops[0] - held + inside, *np.diff(stops)]
         if min(shares) < 8 * (self.prior.d + 1):
             raise ValueError(
                 f"SNRE: {min(shares)} simulations in a round are too few for"
                 f" {self.prior.d} parameters; give a larger budget or fewer rounds"
             )
-        return [int(k) for k in shares]
+        return stops
+
+    def _make_state(self):
+        settings = {
+            "format": _FORMAT,
+            "prior": self.prior.describe(),
+            "observation": digest(self.x_obs),
+            "rng": self.rng,
+            **{k: getattr(self, k) for k in ("budget", "n_rounds", "first")},
+            **{k: getattr(self, k) for k in ("least", "reach", "draws")},
+        }
+        return State(self._pool.path, "proposals", "SNRE", settings)
 
     @property
     def n_simulations(self):
@@ -217,15 +250,16 @@ class SNRE:
     @property
     def theta(self):
         """Parameters (n, d) of all simulations."""
-        return self._pool.everything()[0]
+        return self._pool.arrays()[0]
 
     @property
     def x(self):
         """Data of all simulations."""
-        return self._pool.everything()[1]
+        return self._pool.arrays()[1]
 
+    # --- the rounds -----------------------------------------------------------------
     def run(self):
-        """Run all rounds.
+        """Run all rounds, or those that are missing.
 
         Returns
         -------
@@ -235,51 +269,62 @@ class SNRE:
         Raises
         ------
         ValueError
-            If an earlier run broke off: its simulations are part of the budget.
+            If the observation is not of the shape of a simulation, or the state beside
+            the bank is of other settings.
         """
         if self.posterior is not None:
             return self
-        if len(self._pool):
-            raise ValueError(
-                f"SNRE.run: an earlier run broke off after {len(self._pool)} of"
-                f" {self.budget} simulations; make a new SNRE, which repeats them with"
-                " the same rng"
-            )
-        source, walls = self.prior, []
-        for index, n in enumerate(self._shares, 1):
-            before, last = len(self._pool), index == self.n_rounds
-            self._pool.add(n, source, round_seed(self.rng, index))
-            est = self._train(before, index, self.options if last else self.explore)
+        self._state.save(held=self._held)
+        self.rounds = []
+        before, theta, walls = 0, None, []
+        stops = self._stops()
+        for index, stop in enumerate(stops, 1):
+            last = index == self.n_rounds
+            self._simulate(index, stop, theta)
+            est = self._train(index, before, stop, last)
             # before the last round the observation may well be unlike the simulations
             of = est.posterior if last else partial(posterior_of, est)
             ratio = _Ratio(of(self.x_obs), walls, self.reach)
-            known = self._known_ratios(est, ratio)
+            known = self._known_ratios(est, ratio, stop)
             exponent, accepted = 1.0, np.nan
             if not last:
-                n = self._shares[index]
+                n = stops[index] - stop
                 exponent = _exponent(known, self.least * n)
                 draws = self._draw(ratio, exponent, n, index)
-                source = _Given(est.coordinates.theta(draws.z))
+                theta = est.coordinates.theta(draws.z)
                 walls = [*walls, (ratio.own, ratio.own(draws.z).max())]
                 accepted = draws.accepted
-            self._note(index, est, exponent, _count(known, exponent), accepted)
-        self.estimator = est
+            self._note(index, stop, est, exponent, _count(known, exponent), accepted)
+            before = stop
+        self.estimator, self._walls = est, walls
         self.posterior = Posterior(
             est.coordinates, lambda z: ratio(z)[:, None], normalised=False, x=self.x_obs
         )
         return self
 
-    def _train(self, before, index, options):
-        options = dict(options)
-        seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
-        theta, x, _ = self._pool.everything()
-        near = np.arange(len(theta)) >= before
-        return NRE(self.prior, rng=seed, **options).fit(theta, x, near=near)
+    def _simulate(self, index, stop, theta):
+        """What is missing of the rows up to `stop`: of the prior, or of theta."""
+        add, seed = self._pool.add, round_seed(self.rng, index)
+        done = len(self._pool)
+        if theta is not None:
+            add(stop - done, self.prior, seed, theta)
+            return
+        add(min(self._pool.batch_size, stop - done), self.prior, seed)
+        check_observation(self._pool, self.x_obs)
+        add(stop - len(self._pool), self.prior, seed)
 
-    def _known_ratios(self, est, ratio):
+    def _train(self, index, before, stop, last):
+        options = dict(self.options if last else self.explore)
+        seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
+        box = self.prior.bounds
+        near = self._pool.near(box, before, stop)
+        est = NRE(self.prior, rng=seed, **options)
+        return est.fit(*self._pool.data(box, stop), near=near)
+
+    def _known_ratios(self, est, ratio, stop):
         """Log ratios of all valid simulations' parameters with the observation."""
-        theta, _, ok = self._pool.everything()
-        return ratio.own(est.coordinates.scores(theta[ok]))
+        rows = self._pool.inside(self.prior.bounds, stop)
+        return ratio.own(est.coordinates.scores(np.asarray(self.theta[rows])))
 
     def _draw(self, ratio, exponent, n, index):
         rng = np.random.default_rng([self.rng, index, 1])
@@ -287,11 +332,52 @@ class SNRE:
             lambda z: ratio(z, exponent), self.prior.d, n, rng, last=self.draws
         )
 
-    def _note(self, index, est, exponent, effective, accepted):
+    def around(self, n=20_000, rng=0):
+        """Posteriors given x_obs and one more observation: a check of calibration.
+
+        Parameters
+        ----------
+        n : int
+            Draws of the posterior of x_obs, which the check takes for its prior.
+        rng : seed
+
+        Returns
+        -------
+        Around
+            An estimator for `coverage`, `sbc`, `tarp` and `report`, with ``sample(n,
+            rng)`` for the truths: draws of the posterior of x_obs, of which new data
+            are to be simulated.
+
+        Notes
+        -----
+        A draw of the posterior of x_obs and data x simulated from it: the draw is one
+        of the posterior given x_obs and x too, which is p(θ) exp(h(θ, x_o) + h(θ, x)).
+        Säilynoja, Schmitt, Bürkner & Vehtari (2025), arXiv:2502.03279. It costs new
+        simulations, of data such as the network was trained on last.
+
+        Examples
+        --------
+        >>> import numpy as np, gradiverse as gv
+        >>> prior = gv.inference.Prior(a=(-1.0, 1.0))
+        >>> def simulator(theta, rng):
+        ...     return theta + 0.1 * rng.normal(size=theta.shape)
+        >>> s = gv.inference.SNRE(simulator, prior, np.array([0.2]), budget=600,
+        ...                       rounds=2, epochs=5, refine=False).run()
+        >>> near = s.around(2000)
+        >>> theta = near.sample(20, rng=1)
+        >>> x = simulator(theta, np.random.default_rng(2))
+        >>> len(gv.inference.coverage(near, theta, x, [0.68, 0.95], n_draws=200))
+        2
+        """
+        if self.posterior is None:
+            raise ValueError("SNRE.around: nothing is trained yet; call run() first")
+        return Around(self.estimator, self.posterior, int(n), rng)
+
+    def _note(self, index, stop, est, exponent, effective, accepted):
         done = Proposal(
             index=index,
-            n_simulations=len(self._pool),
-            n_failed=self._pool.failed(0),
+            n_simulations=stop,
+            n_failed=self._pool.failed(0, stop),
             validation_loss=best_loss(est),
             exponent=exponent,
             effective=effective,
@@ -317,18 +403,6 @@ class _Ratio:
         for earlier, top in self._walls:
             h = h - _STEEP * np.maximum(top - self._reach - earlier(z), 0.0)
         return h
-
-
-class _Given:
-    """Parameters that are there, in the place of a prior to draw them from."""
-
-    def __init__(self, theta):
-        self._theta, self._done = theta, 0
-
-    def sample(self, n, rng):
-        """The next n of them."""
-        self._done += n
-        return self._theta[self._done - n : self._done]
 
 
 def _count(h, exponent):

@@ -1,18 +1,20 @@
 """TMNRE: rounds of simulating, training marginal ratios, and truncating the prior."""
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 
-from ._pool import open_pool
+from ._coordinates import independent
+from ._pool import check_observation, open_pool
+from ._state import State, digest
+from ._through import Through
 from .nre import NRE
 from .rounds import Round, best_loss, round_seed, truncate
+from .snre import SNRE
 
 __all__ = ["TMNRE"]
 
-_FORMAT = 1
+_FORMAT = 2
+_FEW = 8  # parameters: more make the ratio of all at once harder than marginals
+_SHARED = ("embedding", "failures", "augment")  # options of every network
 
 
 class TMNRE:
@@ -22,8 +24,9 @@ class TMNRE:
     prior inside it, trains the one-dimensional ratios and cuts each parameter to the
     hull of ``h - max h > ln epsilon`` (of all networks, where ``members`` > 1, so that
     none of them would have kept more). It stops when a box keeps more than `stop` of
-    the volume of the one before, or after `max_rounds`; what is left of the budget is
-    then simulated in the last box, and the wanted marginals are trained there.
+    the volume of the one before, or after `max_rounds`. What is left of the budget is
+    then simulated in the last box, and the wanted marginals are trained there; or, with
+    `sequential`, it goes to `SNRE` in the last box, of which the marginals are taken.
 
     Parameters
     ----------
@@ -50,13 +53,20 @@ class TMNRE:
     max_rounds : int
     draws : int
         Draws of the prior for each cut, at least 1e5.
+    sequential : None, bool or dict
+        Whether the rest of the budget is drawn from the posterior of all parameters, as
+        it is estimated so far, rather than from the prior in the last box: for thin or
+        curved posteriors, which no box encloses. None: where no box could be cut, there
+        are two to eight independent parameters, and one-dimensional marginals without
+        `head` and `recalibrate` are wanted. A dict holds options of `SNRE`.
     progress : bool
         Print a line for each round.
     executor, batch_size
         As for `Bank.simulate`.
     **options
         For `NRE`: loss, embedding, failures, head, members, epochs, ...; recalibrate
-        is that of the last network alone.
+        is that of the last network alone. Of these, sequential rounds take embedding,
+        failures and augment.
 
     Attributes
     ----------
@@ -66,8 +76,12 @@ class TMNRE:
     n_simulations : int
         Simulator calls.
     estimator : NRE
+        Of draws of the prior in the last box, for any observation from there.
     posterior : Posterior
-        Of x_obs, under the prior in the last box.
+        Of x_obs, under the prior in the last box: that of the estimator, or with
+        sequential rounds that of `joint`, whose marginals it has.
+    joint : SNRE or None
+        The sequential rounds: its `around` checks the posterior's calibration.
     log_volume : float
         ln of the box's share of the prior: p(x_obs) is its exponential times the
         evidence in the box, if no mass was lost.
@@ -111,6 +125,7 @@ class TMNRE:
         stop=0.8,
         max_rounds=10,
         draws=100_000,
+        sequential=None,
         progress=False,
         executor=None,
         batch_size=1000,
@@ -126,14 +141,19 @@ class TMNRE:
             raise ValueError(f"TMNRE: max_rounds is {max_rounds}, must be at least 1")
         if not isinstance(rng, (int, np.integer)):
             raise TypeError("TMNRE: rng must be an int, so that a run can be resumed")
-        NRE(prior, marginals=marginals, **options)  # options are checked at once
-        self.prior, self.x_obs, self.marginals = prior, x_obs, marginals
+        nre = NRE(prior, marginals=marginals, **options)  # options are checked at once
+        self.simulator, self.prior, self.x_obs = simulator, prior, x_obs
+        self.marginals = marginals
         self.epsilon, self.budget = float(epsilon), int(budget)
         self.rng, self.share, self.stop = int(rng), float(share), float(stop)
         self.max_rounds, self.draws = int(max_rounds), int(draws)
         self.progress, self.options = bool(progress), options
+        self._sequential, self._subsets = sequential, nre.marginals
+        if sequential is not None and sequential is not False:
+            self._check_sequential()
         self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
         self.rounds, self.estimator, self.posterior = [], None, None
+        self.joint = None
 
     def __repr__(self):
         return (
@@ -169,7 +189,10 @@ class TMNRE:
         while not self._finished():
             self._round()
             self._save()
-        self._last()
+        if self._goes_on():
+            self._propose()
+        else:
+            self._last()
         return self
 
     def _finished(self):
@@ -190,7 +213,10 @@ class TMNRE:
         before = len(self._pool)
         reused = len(self._pool.inside(box))
         new = min(max(wanted - reused, 0), self.budget - before)
-        self._pool.add(new, prior, round_seed(self.rng, index))
+        first = min(new, self._pool.batch_size)
+        self._pool.add(first, prior, round_seed(self.rng, index))
+        check_observation(self._pool, self.x_obs)
+        self._pool.add(new - first, prior, round_seed(self.rng, index))
         est = self._train(prior, "1d", index)
         bounds, edge, cut = truncate(
             lambda theta: est.member_log_ratios(theta, self.x_obs),
@@ -206,6 +232,7 @@ class TMNRE:
             n_new=len(self._pool) - before,
             n_reused=reused,
             n_failed=self._pool.failed(before),
+            n_total=len(self._pool),
             validation_loss=best_loss(est),
             next_bounds=bounds,
             next_log_volume=self.prior.truncate(bounds).log_volume,
@@ -229,13 +256,71 @@ class TMNRE:
             f" {best_loss(self.estimator):.4f}"
         )
 
-    def _train(self, prior, marginals, index):
+    def _train(self, prior, marginals, index, stop=None):
         options = dict(self.options)
         if index:  # boxes are cut by the networks' own ratios
             options.pop("recalibrate", None)
         seed = np.random.SeedSequence([self.rng, index, options.pop("rng", 0)])
         est = NRE(prior, marginals=marginals, rng=seed, **options)
-        return est.fit(*self._pool.data(prior.bounds))
+        return est.fit(*self._pool.data(prior.bounds, stop))
+
+    # --- sequential rounds ----------------------------------------------------------
+    def _whole(self):
+        """Whether all parameters at once are what is wanted."""
+        return self._subsets == (tuple(range(self.prior.d)),)
+
+    def _check_sequential(self):
+        if self.options.get("recalibrate"):
+            raise ValueError(
+                "TMNRE: recalibrate is for networks of draws of the prior, not for"
+                " sequential rounds; give one of both"
+            )
+        self._snre(self.prior)  # options are checked at once
+        if self._whole():
+            return
+        if any(len(m) > 1 for m in self._subsets):
+            raise ValueError(
+                "TMNRE: sequential rounds give one-dimensional marginals ('1d') or all"
+                f" parameters at once (None), not {self.marginals!r}; pairs are columns"
+                " of their posterior.sample"
+            )
+        if independent(self.prior) is not self.prior:
+            raise ValueError(
+                "TMNRE: marginals of sequential rounds need a prior of independent"
+                " parameters; give marginals=None"
+            )
+
+    def _goes_on(self):
+        """Whether the rest of the budget is drawn from the posterior so far."""
+        if self._sequential is not None:
+            return self._sequential is not False
+        tuned = self.options.get("recalibrate") or self.options.get("head") is not None
+        uncut = self.rounds[-1].log_volume - self.prior.log_volume > np.log(self.stop)
+        wanted = not self._whole() and {len(m) for m in self._subsets} == {1}
+        few = 1 < self.prior.d <= _FEW and independent(self.prior) is self.prior
+        enough = self.budget - self.rounds[-1].n_total >= 40 * (self.prior.d + 1)
+        return not tuned and uncut and wanted and few and enough
+
+    def _propose(self):
+        prior = self.prior.truncate(self.bounds)
+        self.estimator = self._train(prior, self.marginals, 0, self.rounds[-1].n_total)
+        self.joint = self._snre(prior, self._pool)
+        whole = self.joint.run().posterior
+        self.posterior = whole if self._whole() else Through(whole)
+
+    def _snre(self, prior, pool=None):
+        shared = {k: v for k, v in self.options.items() if k in _SHARED}
+        given = self._sequential if isinstance(self._sequential, dict) else {}
+        options = {"first": self.share, "progress": self.progress, **shared, **given}
+        return SNRE(
+            self.simulator,
+            prior,
+            self.x_obs,
+            self.budget,
+            rng=round_seed(self.rng, 0),
+            bank=pool,
+            **options,
+        )
 
     def _tell(self, line):
         if self.progress:
@@ -262,48 +347,26 @@ class TMNRE:
 
     # --- the state file -------------------------------------------------------------
     @property
-    def _settings(self):
-        return {
+    def _state(self):
+        settings = {
             "format": _FORMAT,
             "prior": self.prior.describe(),
+            "observation": digest(self.x_obs),
             "epsilon": self.epsilon,
             "budget": self.budget,
             "rng": self.rng,
             "share": self.share,
+            "sequential": None if self._sequential is None else bool(self._sequential),
         }
-
-    def _path(self):
-        path = self._pool.path
-        return None if path is None else Path(f"{path}.rounds.json")
+        return State(self._pool.path, "rounds", "TMNRE", settings)
 
     def _save(self):
-        path = self._path()
-        if path is None:
-            return
-        text = json.dumps(
-            {"settings": self._settings, "rounds": [r.plain() for r in self.rounds]},
-            indent=1,
-        )
-        part = path.with_name(path.name + ".part")
-        part.write_text(text)
-        os.replace(part, path)
+        self._state.save(rounds=[r.plain() for r in self.rounds])
 
     def _load(self):
-        path = self._path()
-        if path is None or not path.exists():
-            return
-        state = json.loads(path.read_text())
-        if state["settings"] != json.loads(json.dumps(self._settings)):
-            differ = [
-                k
-                for k, v in json.loads(json.dumps(self._settings)).items()
-                if state["settings"].get(k) != v
-            ]
-            raise ValueError(
-                f"TMNRE: {path.name} belongs to a run with another"
-                f" {', '.join(differ)}; give the same settings, or another bank"
-            )
-        self.rounds = [Round.restore(r) for r in state["rounds"]]
+        state = self._state.load()
+        if state:
+            self.rounds = [Round.restore(r) for r in state["rounds"]]
 
 
 EDGE_WARNING = 0.005
