@@ -6,7 +6,9 @@ from scipy import stats
 from scipy.optimize import minimize
 
 import gradiverse as gv
+from gradiverse.inference import Bank
 from gradiverse.supernova import _nuts, _region, priors
+from gradiverse.supernova._linear_head import linear_marginals
 from gradiverse.supernova._object_head import ObjectHead
 from gradiverse.supernova._summary import SOFT, Summary
 from gradiverse.supernova.learn import Learner
@@ -215,6 +217,29 @@ def test_a_linear_summary_does_not_know_dispersions_and_this_one_does():
     left = ((theta - centre) / summary.sd - A @ fit).std(axis=0)
     # unit sd by Fisher's bound; 3 sds of room, linear fit, curvature
     assert left.max() < 1.45 and left[[0, 5, 7]].max() < 1.15
+
+
+def test_linear_head_in_memory_and_from_a_bank(tmp_path, monkeypatch):
+    """The same surveys, in another order: posteriors differ by training noise only."""
+    monkeypatch.setattr(_region, "DRAWS", 40_000)
+    g, z, S = sn.fiducial(60)
+    survey = sn.Survey(z, S)
+    d = np.asarray(sn.simulate(g, z, S, 2))
+    summary = Summary(survey, priors.to_coordinates(g, "flat"), "flat")
+    region = _region.Region(
+        sn.prior("flat"), summary.centre, summary.covariance, reach=3.0
+    )
+    how = {"n": 900, "epochs": 3, "draws": 4000}
+    one = linear_marginals(summary, region, d, **how)
+    two = linear_marginals(summary, region, d, bank=tmp_path / "a.h5", **how)
+    bank = Bank(tmp_path / "a.h5", region.marginals())
+    assert len(bank) == 900 and np.shape(bank.x) == (900, 180)
+    assert one.shape == two.shape == (4000, 9)
+    # seen: .37 of an sd, 4 %
+    assert (abs(one.mean(0) - two.mean(0)) < 0.75 * one.std(0)).all()
+    np.testing.assert_allclose(two.std(0), one.std(0), rtol=0.15)
+    with pytest.raises(ValueError, match="holds 900 simulations"):
+        linear_marginals(summary, region, d, bank=tmp_path / "a.h5", **how)
 
 
 def test_shared_head_finds_the_objects():

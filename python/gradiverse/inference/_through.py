@@ -14,10 +14,10 @@ from .posterior import Posterior
 __all__ = ["Through"]
 
 _DRAWS = 10_000  # that place the nodes
-_CONDITIONALS = 256
+_CONDITIONALS = 192
 _FAR = 8.0  # scores beyond are seen as this
 _NORMAL = 0.5 * np.log(2 * np.pi)
-_NODES = 192  # evenly spaced, and as many at quantiles
+_NODES = 128  # evenly spaced, and as many at quantiles
 
 
 class Through(Posterior):

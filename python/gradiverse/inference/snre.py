@@ -321,6 +321,17 @@ class SNRE:
         est = NRE(self.prior, rng=seed, **options)
         return est.fit(*self._pool.data(box, stop), near=near)
 
+    def first_share(self):
+        """Share of the first round's simulations that count under the posterior.
+
+        As the first network estimates it, from simulations that are there already.
+        """
+        stop = self._stops()[0]
+        est = self._train(1, 0, stop, False)
+        ratio = _Ratio(posterior_of(est, self.x_obs), [], self.reach)
+        known = self._known_ratios(est, ratio, stop)
+        return _count(known, 1.0) / len(known)
+
     def _known_ratios(self, est, ratio, stop):
         """Log ratios of all valid simulations' parameters with the observation."""
         rows = self._pool.inside(self.prior.bounds, stop)

@@ -14,6 +14,9 @@ __all__ = ["TMNRE"]
 
 _FORMAT = 2
 _FEW = 8  # parameters: more make the ratio of all at once harder than marginals
+_LEAST = 40  # simulations that sequential rounds need, for each parameter and one
+_WASTE = 0.1  # share of draws in the box that count, below which they are too few
+_TRAINING = {"members": 2, "epochs": 50}
 _SHARED = ("embedding", "failures", "augment")  # options of every network
 
 
@@ -56,17 +59,19 @@ class TMNRE:
     sequential : None, bool or dict
         Whether the rest of the budget is drawn from the posterior of all parameters, as
         it is estimated so far, rather than from the prior in the last box: for thin or
-        curved posteriors, which no box encloses. None: where no box could be cut, there
-        are two to eight independent parameters, and one-dimensional marginals without
-        `head` and `recalibrate` are wanted. A dict holds options of `SNRE`.
+        curved posteriors, which no box encloses. None: where half of the budget is left
+        and fewer than a tenth of the draws in the last box count under the posterior;
+        there must be two to eight independent parameters, and one-dimensional marginals
+        without `head` and `recalibrate` must be wanted. A dict holds options of `SNRE`.
     progress : bool
         Print a line for each round.
     executor, batch_size
         As for `Bank.simulate`.
     **options
-        For `NRE`: loss, embedding, failures, head, members, epochs, ...; recalibrate
-        is that of the last network alone. Of these, sequential rounds take embedding,
-        failures and augment.
+        For `NRE`: members (2, so that a box is not cut by the noise of one network),
+        epochs (50), loss, embedding, failures, head, ...; recalibrate is that of the
+        last network alone. Of these, sequential rounds take embedding, failures and
+        augment.
 
     Attributes
     ----------
@@ -141,6 +146,7 @@ class TMNRE:
             raise ValueError(f"TMNRE: max_rounds is {max_rounds}, must be at least 1")
         if not isinstance(rng, (int, np.integer)):
             raise TypeError("TMNRE: rng must be an int, so that a run can be resumed")
+        options = {**_TRAINING, **options}
         nre = NRE(prior, marginals=marginals, **options)  # options are checked at once
         self.simulator, self.prior, self.x_obs = simulator, prior, x_obs
         self.marginals = marginals
@@ -294,12 +300,15 @@ class TMNRE:
         """Whether the rest of the budget is drawn from the posterior so far."""
         if self._sequential is not None:
             return self._sequential is not False
+        left = self.budget - self.rounds[-1].n_total
         tuned = self.options.get("recalibrate") or self.options.get("head") is not None
-        uncut = self.rounds[-1].log_volume - self.prior.log_volume > np.log(self.stop)
         wanted = not self._whole() and {len(m) for m in self._subsets} == {1}
         few = 1 < self.prior.d <= _FEW and independent(self.prior) is self.prior
-        enough = self.budget - self.rounds[-1].n_total >= 40 * (self.prior.d + 1)
-        return not tuned and uncut and wanted and few and enough
+        enough = left >= max(self.budget / 2, _LEAST * (self.prior.d + 1))
+        if tuned or not wanted or not few or not enough:
+            return False
+        joint = self._snre(self.prior.truncate(self.bounds), self._pool)
+        return joint.first_share() < _WASTE
 
     def _propose(self):
         prior = self.prior.truncate(self.bounds)

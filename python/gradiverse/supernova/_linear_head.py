@@ -15,6 +15,7 @@ from .learn import training
 from .priors import to_globals
 
 WIDTH = 256
+BLOCK = 100  # surveys whitened at once
 
 
 def whitener(summary):
@@ -31,7 +32,9 @@ def whitener(summary):
     return whiten
 
 
-def linear_marginals(summary, region, data, n=20_000, epochs=5, rng=0, draws=20_000):
+def linear_marginals(
+    summary, region, data, n=20_000, epochs=5, rng=0, draws=20_000, bank=None
+):
     """Draws (draws, p) of the marginals that a linear embedding finds.
 
     Parameters
@@ -43,25 +46,51 @@ def linear_marginals(summary, region, data, n=20_000, epochs=5, rng=0, draws=20_
     data : (N, 3) array
         Observed.
     n : int
-        Surveys; all of them, whitened, are kept in memory: 12 n N bytes. Fewer than
-        some ten times 3N leave the matrix itself underdetermined.
+        Surveys: 12 n N bytes, whitened. Fewer than some ten times 3N leave the matrix
+        itself underdetermined.
     epochs, rng, draws : int
+    bank : path, optional
+        Where surveys are kept, a file that must not be there; None: in memory.
     """
     from ..inference import NRE
 
+    marginals, whiten = region.marginals(), whitener(summary)
     theta = region.sample(n, np.random.SeedSequence([rng, 21]))
-    x = np.empty((n, 3 * len(data)), np.float32)
-    key, whiten = random.key(rng + 22), whitener(summary)
-    for i in range(n):
-        g = {k: float(v) for k, v in to_globals(theta[i], summary.model).items()}
-        one = draw(summary.survey, g, random.fold_in(key, i))
-        x[i] = whiten(np.array(one))
-    marginals = region.marginals()
-    embedding = nn.Linear(x.shape[1], min(WIDTH, x.shape[1]))
+    inputs = data.size
+    embedding = nn.Linear(inputs, min(WIDTH, inputs))
     est = NRE(
         marginals, marginals="1d", embedding=embedding, rng=rng, **training(epochs)
     )
-    est.fit(theta, x)
+    surveys = _surveys(summary, theta, whiten, rng, inputs)
+    if bank is None:
+        est.fit(theta, np.concatenate([x for _, x in surveys]))
+    else:
+        est.fit(_kept(bank, marginals, surveys))
     posterior = est.posterior(whiten(np.array(data)))
     columns = [posterior.sample_marginal(i, draws, i) for i in range(marginals.d)]
     return np.column_stack([c[:, 0] for c in columns])
+
+
+def _surveys(summary, theta, whiten, rng, inputs):
+    """Blocks of globals and whitened surveys (k, inputs)."""
+    key = random.key(rng + 22)
+    for start in range(0, len(theta), BLOCK):
+        part = theta[start : start + BLOCK]
+        x = np.empty((len(part), inputs), np.float32)
+        for i, row in enumerate(part):
+            g = {k: float(v) for k, v in to_globals(row, summary.model).items()}
+            one = draw(summary.survey, g, random.fold_in(key, start + i))
+            x[i] = whiten(np.array(one))
+        yield part, x
+
+
+def _kept(path, prior, surveys):
+    """A bank of them."""
+    from ..inference import Bank
+
+    bank = Bank(path, prior)
+    if len(bank):
+        raise ValueError(f"{path} holds {len(bank)} simulations; give a new file")
+    for theta, x in surveys:
+        bank.append(theta, x)
+    return bank

@@ -49,8 +49,8 @@ def notes(out):
         )
     if out["linear"] is None:
         lines.append(
-            "The linear head was left out: its whitened surveys would not fit into"
-            " memory, or it was switched off (linear = 0)."
+            "The linear head was left out: it was switched off (linear = 0), or the"
+            " disk space that it may use holds too few whitened surveys."
         )
     return lines
 

@@ -43,7 +43,9 @@ SETTINGS = {
 }
 QUICK = {"n": 500, "draws": 300, "warmup": 150, "simulations": 1000, "final": 4000}
 QUICK |= {"linear": 6000, "coverage": 200, "objects": 16}
-LINEAR_BYTES = 1.5e9  # largest table of whitened surveys that the linear head gets
+LINEAR_BYTES = 1.5e9  # largest table of whitened surveys that is kept in memory
+LINEAR_DISK = 6e9  # and on disk, while the linear head is trained
+LINEAR_LEAST = 50  # surveys to train it on
 
 
 def check_settings(config=None, quick=False):
@@ -230,12 +232,7 @@ def run(output, config=None, quick=False, say=print, data=None):
     )  # fmt: skip
     learned = learner.run()
     nets = learned.networks
-    linear = None
-    n_linear = settings["linear"]
-    if n_linear and 12.0 * n_linear * len(survey) <= LINEAR_BYTES:
-        linear = linear_marginals(
-            nets["summary"], nets["region"], d, n_linear, rng=settings["rng"]
-        )
+    linear = _linear(settings, nets, d, output / "rounds" / "linear.h5")
     truth = mean_object_posterior(survey, d, exact.globals(100))
     mean, sd, kl = nets["objects"].moments(nets["observed"], d, exact=truth)
     objects = pd.DataFrame({
@@ -256,6 +253,21 @@ def run(output, config=None, quick=False, say=print, data=None):
     }  # fmt: skip
     out["files"] = _write(out, output, say)
     return out
+
+
+def _linear(settings, nets, d, path):
+    """Draws of the linear head's marginals; from a bank where memory is too small."""
+    n = min(settings["linear"], int(LINEAR_DISK / (12.0 * len(d))))
+    if n < LINEAR_LEAST:
+        return None
+    bank = None if 12.0 * n * len(d) <= LINEAR_BYTES else path
+    path.unlink(missing_ok=True)  # of a run that was killed
+    try:
+        return linear_marginals(
+            nets["summary"], nets["region"], d, n, rng=settings["rng"], bank=bank
+        )
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def drawings(out):
