@@ -297,6 +297,9 @@ def test_noise_redrawn_at_every_step():
     draws = est.fit(theta, theta).posterior([0.5]).sample(4000, 0)
     assert draws.std() == pytest.approx(np.sqrt(0.5), rel=0.15)
     assert draws.mean() == pytest.approx(0.25, abs=0.15)
+    # what is familiar is what the network saw: x ~ N(0, 2), not the raw N(0, 1)
+    assert est.familiar.spaces["data"].sd == pytest.approx(np.sqrt(2), rel=0.1)
+    assert est.familiar.test([3.2]).p_value > 0.01 > est.familiar.test([9.0]).p_value
 
 
 # --- failures -----------------------------------------------------------------------

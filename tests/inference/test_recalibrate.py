@@ -13,7 +13,7 @@ import scipy.stats
 from scipy.special import ndtr, ndtri
 
 import gradiverse as gv
-from gradiverse.inference import NRE, TMNRE, Posterior, Prior, coverage
+from gradiverse.inference import NRE, TMNRE, Ensemble, Posterior, Prior, coverage
 from gradiverse.inference._coordinates import Coordinates
 from gradiverse.inference._heads import ProductHead
 from gradiverse.inference._recalibrate import LEAST, Levels, fit, log_weight
@@ -226,9 +226,33 @@ def test_rounds_of_truncation_need_no_rows_to_recalibrate():
     assert run.rounds[0].n_new == 1000 and run.estimator.tilts.shape == (1, 4)
 
 
+def test_too_few_rows_to_recalibrate_are_noticed_before_they_are_simulated():
+    calls = []
+
+    def simulator(theta, rng):
+        calls.append(len(theta))
+        return theta + 1e-3 * rng.normal(size=theta.shape)
+
+    how = {"x_obs": np.array([0.5]), "recalibrate": True, "head": small_head}
+    with pytest.raises(ValueError, match="300 validation rows of 3000"):
+        TMNRE(simulator, prior(), budget=3000, **how)
+    assert not calls
+    # enough by the budget, but not inside the box
+    run = TMNRE(
+        simulator, prior(), budget=5000, share=0.4, stop=1.0, max_rounds=2, epochs=20,
+        **how,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="validation rows of"):
+        run.run()
+    assert sum(calls) == run.n_simulations < 4600 and len(run.rounds) == 2
+
+
 def test_coverage_by_the_prior_does_not_pass_for_recalibrated():
     theta, x = pairs(4000, 0)
     options = {"marginals": "1d", "epochs": 1, "head": small_head}
     est = NRE(prior(), recalibrate=True, **options).fit(theta, x)
-    with pytest.raises(ValueError, match="nothing of the recalibration"):
-        coverage(est, theta[:3], x[:3], draws="prior")
+    plain = NRE(prior(), **options).fit(theta, x)
+    for recalibrated in (est, Ensemble([est, est]), Ensemble([plain, est])):
+        with pytest.raises(ValueError, match="nothing of the recalibration"):
+            coverage(recalibrated, theta[:3], x[:3], draws="prior")
+    assert Ensemble([plain]).tilts is None

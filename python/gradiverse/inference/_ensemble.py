@@ -63,6 +63,12 @@ class Ensemble:
     def __repr__(self):
         return f"<ensemble of {len(self.members)} estimators>"
 
+    @property
+    def tilts(self):
+        """Not None if a member is recalibrated: its log_ratio then is not."""
+        found = (getattr(m, "tilts", None) for m in self.members)
+        return next((t for t in found if t is not None), None)
+
     def posterior(self, x):
         """Mixture of the members' posteriors at data x."""
         return EnsemblePosterior([m.posterior(x) for m in self.members], self.weights)

@@ -99,13 +99,13 @@ class Source:
 
     def example(self):
         """One raw row."""
-        return self.one(self.rows[0])
+        return self.some(self.rows[:1])
 
-    def one(self, i):
-        """Raw data of row i."""
+    def some(self, rows):
+        """Raw data of some rows."""
         if isinstance(self.x, dict):
-            return {k: np.asarray(v[i : i + 1]) for k, v in self.x.items()}
-        return np.asarray(self.x[i : i + 1])
+            return {k: np.asarray(v[rows]) for k, v in self.x.items()}
+        return np.asarray(self.x[rows])
 
     @property
     def standard(self):

@@ -4,14 +4,20 @@ import numpy as np
 
 from ._unfamiliar import Familiar
 
-_LEAST = 20
+_LEAST, _MOST = 20, 1000
+_SEED = 20_211
 
 
 def watch(est, source):
     """Reference of the valid rows that trained est; None where they are too few."""
-    if len(source.rows) < _LEAST:
+    rows, features = source.rows, features_of(est)
+    if len(rows) < _LEAST:
         return None
-    return Familiar(source.x, features_of(est), rng=20_211, rows=source.rows)
+    if est.augment is None:
+        return Familiar(source.x, features, rng=_SEED, rows=rows)
+    # data as the network sees them, which is how observations come
+    some = np.random.default_rng(_SEED).permutation(rows)[:_MOST]
+    return Familiar(est._seen(source, np.sort(some)), features, rng=_SEED)
 
 
 def features_of(est):

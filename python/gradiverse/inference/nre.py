@@ -237,7 +237,7 @@ class NRE:
         """Of each marginal, from the validation rows."""
         held = np.sort(source.order[len(source.rows) - source.held :])
         c = [
-            self._posterior(self._seen(source, i)).credibility(source.theta[i])
+            self._posterior(self._seen(source, [i])).credibility(source.theta[i])
             for i in held
         ]
         weights = np.ones((len(held), len(self.marginals)))
@@ -249,13 +249,13 @@ class NRE:
         columns = zip(np.array(c).T, weights.T, strict=True)
         return np.stack([recalibration(*column) for column in columns])
 
-    def _seen(self, source, i):
-        """Raw data of row i as the training sees them: with noise of their own."""
-        x = source.one(i)
+    def _seen(self, source, rows):
+        """Raw data of rows as the training sees them: with noise of their own."""
+        x = source.some(rows)
         if self.augment is None:
             return x
-        theta = self.coordinates(source.theta[i : i + 1])
-        key = random.fold_in(random.key(20_212), int(i))
+        theta = self.coordinates(source.theta[rows])
+        key = random.fold_in(random.key(20_212), int(rows[0]))
         x = self.augment({"theta": theta, "x": x}, key)["x"]
         return {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
             np.asarray(x)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ._coordinates import independent
 from ._pool import check_observation, open_pool
+from ._recalibrate import LEAST
 from ._state import State, digest
 from ._through import Through
 from .nre import NRE
@@ -157,6 +158,7 @@ class TMNRE:
         self._sequential, self._subsets = sequential, nre.marginals
         if sequential is not None and sequential is not False:
             self._check_sequential()
+        self._check_held(self.budget)
         self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
         self.rounds, self.estimator, self.posterior = [], None, None
         self.joint = None
@@ -252,6 +254,7 @@ class TMNRE:
         box = self.bounds
         prior = self.prior.truncate(box)
         missing = self.budget - len(self._pool)
+        self._check_held(missing + len(self._pool.inside(box)))
         self._pool.add(missing, prior, round_seed(self.rng, 0))
         self.estimator = self._train(prior, self.marginals, 0)
         self.posterior = self.estimator.posterior(self.x_obs)
@@ -261,6 +264,19 @@ class TMNRE:
             f" inside, {self.n_simulations} in all; validation loss"
             f" {best_loss(self.estimator):.4f}"
         )
+
+    def _check_held(self, most):
+        """Raises where no more than `most` rows hold too few to recalibrate with."""
+        if not self.options.get("recalibrate"):
+            return
+        share = self.options.get("validation", 0.1)
+        held = share if isinstance(share, (int, np.integer)) else int(share * most)
+        if held < LEAST:
+            raise ValueError(
+                f"TMNRE: {held} validation rows of {most} simulations are too few to"
+                f" recalibrate with; give validation=, or a larger budget, for at least"
+                f" {LEAST}"
+            )
 
     def _train(self, prior, marginals, index, stop=None):
         options = dict(self.options)
