@@ -240,7 +240,7 @@ def test_too_few_rows_to_recalibrate_are_noticed_before_they_are_simulated():
     # enough by the budget, but not inside the box
     run = TMNRE(
         simulator, prior(), budget=5000, share=0.4, stop=1.0, max_rounds=2, epochs=20,
-        **how,
+        epsilon=0.01, **how,
     )  # fmt: skip
     with pytest.raises(ValueError, match="validation rows of"):
         run.run()
