@@ -3,6 +3,7 @@
     python -m benchmarks.accuracy.sbibm joint SBIBM [--tasks a b] [--observations 1 2]
     python -m benchmarks.accuracy.sbibm sequential SBIBM [...]
     python -m benchmarks.accuracy.sbibm marginal SBIBM [...]
+    python -m benchmarks.accuracy.sbibm around SBIBM [...]
     python -m benchmarks.accuracy.sbibm torus
     python -m benchmarks.accuracy.sbibm calibration [--tasks a b]
 
@@ -11,8 +12,9 @@ setting for all tasks. joint: C2ST of 10 000 draws of one network for all observ
 with SETTING, against the reference draws. sequential: the same of SNRE, a run for each
 observation, with its defaults. marginal: TMNRE for each observation, with its defaults,
 mean C2ST of the one-dimensional marginals. torus: box, calls and C2ST of Miller et al.
-2021, with TORUS. calibration: expected coverage of recalibrated one-dimensional
-marginals, 1000 observations, with CALIBRATION.
+2021, with the defaults. calibration: expected coverage of recalibrated one-dimensional
+marginals, 1000 observations, with CALIBRATION. around: coverage about each observation
+of SNRE's posterior, 300 truths.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import time
 import numpy as np
 import scipy.stats
 
-from gradiverse import inference, optim, simulators
+from gradiverse import inference, simulators
 from gradiverse.inference._heads import ProductHead
 
 from .sbibm_files import load
@@ -39,14 +41,6 @@ CALIBRATION = {
     "atoms": 16,
     "batch_size": 128,
     "epochs": 60,
-}
-TORUS = {
-    "members": 3,
-    "atoms": 8,
-    "batch_size": 128,
-    "epochs": 40,
-    "patience": 8,
-    "optimizer": optim.clip(optim.adamw(2e-3, weight_decay=1e-2), 5.0),
 }
 
 
@@ -118,6 +112,27 @@ def marginal(name, path, numbers, n=SIMULATIONS):
     return scores
 
 
+def around(name, path, numbers, n=SIMULATIONS, truths=300):
+    """Coverage of SNRE's posterior about each observation; share outside the band."""
+    task, shares = simulators.task(name), []
+    for number in numbers:
+        x, _, _ = load(path, name, number)
+        s = inference.SNRE(task.simulate, task.prior, x, budget=n, rng=number).run()
+        start = cpu()
+        near = s.around(rng=number)
+        theta = near.sample(truths, rng=number)
+        data = task.simulate(theta, np.random.default_rng(number))
+        table = inference.coverage(near, theta, data, (0.6827, 0.9545))
+        outside = (table["low"] > table["level"]) | (table["high"] < table["level"])
+        shares.append(outside.mean())
+        print(
+            f"{name} {number}: {outside.sum()} of {len(table)} outside the 95 % band,"
+            f" {cpu() - start:.0f} CPU-s\n{table.round(3).to_string()}",
+            flush=True,
+        )
+    return shares
+
+
 def one_dimensional(reference, draws):
     """C2ST of every column."""
     return [
@@ -156,7 +171,7 @@ def torus(seeds, budget=55_000, epsilon=1e-6):
         start = cpu()
         t = inference.TMNRE(
             task.simulate, task.prior, np.array([0.57, 0.03, 1.0]), epsilon=epsilon,
-            budget=budget, rng=seed, progress=True, **TORUS,
+            budget=budget, rng=seed, progress=True,
         ).run()  # fmt: skip
         each = one_dimensional(reference, t.posterior.sample(10_000, seed))
         print(
@@ -198,7 +213,7 @@ def calibration(name, n=SIMULATIONS, observations=1000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = ["joint", "sequential", "marginal", "torus", "calibration"]
+    kinds = ["joint", "sequential", "marginal", "around", "torus", "calibration"]
     parser.add_argument("what", choices=kinds)
     parser.add_argument("sbibm", nargs="?")
     parser.add_argument("--tasks", nargs="*")
@@ -216,7 +231,8 @@ def main():
         parser.error("give the sbibm wheel or a folder with it")
     every = [name for name in simulators.names() if name != "torus"]
     tasks = o.tasks or (three if o.what == "marginal" else every)
-    run = {"joint": joint, "sequential": sequential, "marginal": marginal}[o.what]
+    run = {"joint": joint, "sequential": sequential, "marginal": marginal,
+           "around": around}[o.what]  # fmt: skip
     means = {}
     for name in tasks:
         means[name] = np.mean(run(name, o.sbibm, o.observations))
