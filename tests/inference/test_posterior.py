@@ -257,7 +257,8 @@ def test_density_on_the_edge_of_the_prior():
         post = posterior(prior, marginals, lambda z, f=ratio: f(np.clip(z, -5, 5)))
         # up to the quadrature of the evidence both are the same number
         assert post.log_prob(edge) == pytest.approx(post.log_prob(beside), abs=1e-9)
-    assert (post.log_prob([[1.001, 0.5], [-0.001, 0.5]])[:, 0] == -np.inf).all()
+    outside = [[1.001, 0.5], [-0.001, 0.5], [np.nan, 0.5]]
+    assert (post.log_prob(outside)[:, 0] == -np.inf).all()
 
 
 def test_credibility_of_pairs_or_of_many_is_refused():

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 
 import gradiverse as gv
-from gradiverse.inference import SNRE, Bank, Posterior, Prior, snre
+from gradiverse.inference import NRE, SNRE, TMNRE, Bank, Posterior, Prior, snre
 from gradiverse.inference._around import Around
 from gradiverse.inference._coordinates import Coordinates
 from gradiverse.inference._heads import ProductHead
@@ -367,10 +367,32 @@ def test_interrupted_run_goes_on_from_a_bank(tmp_path):
     # finished: no simulation more, the same posterior
     third = SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", **how).run()
     assert simulator.n == 500 - held and same(outcome(whole), outcome(third))
+    with pytest.raises(ValueError, match="another explore"):
+        other = {**how, "explore": {"epochs": 2}}
+        SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", **other)
     with pytest.raises(ValueError, match="another rng"):
         SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", rng=1, **how)
     with pytest.raises(ValueError, match="another observation"):
         SNRE(simulator, normals(1), X[1:], bank=tmp_path / "b.h5", **how)
+
+
+def test_resuming_does_not_depend_on_whole_batches(tmp_path):
+    """Rows that a bank held before, no multiple of a batch; killed in any phase."""
+    how = {"budget": 500, "rounds": 3, "batch_size": 64, **TINY}
+
+    def start(name, simulator):
+        path = tmp_path / name
+        if not path.exists():
+            with Bank(path, normals(1), Counted()) as bank:
+                bank.simulate(30, rng=4, batch_size=64)
+        return SNRE(simulator, normals(1), X[:1], bank=path, **how)
+
+    whole = start("whole.h5", Counted()).run()
+    for after in (1, 70, 130, 330):
+        with pytest.raises(KeyboardInterrupt):
+            start(f"{after}.h5", Breaks(after)).run()
+        again = start(f"{after}.h5", Counted()).run()
+        assert same(outcome(whole), outcome(again))
 
 
 def test_rows_that_a_bank_held_are_the_first_round(tmp_path):
@@ -385,10 +407,33 @@ def test_rows_that_a_bank_held_are_the_first_round(tmp_path):
 
 def test_bank_records_whose_parameters_were_given(tmp_path):
     """Rows of proposals are those the file says were given, not drawn."""
-    bank = Bank(tmp_path / "d.h5", normals(1), Counted())
-    SNRE(Counted(), normals(1), X[:1], bank=bank, budget=300, rounds=2, **TINY).run()
+    bank = Bank(tmp_path / "d.h5", normals(2), Counted())
+    run = SNRE(Counted(), normals(2), X, bank=bank, budget=300, rounds=2, **TINY).run()
+    (tmp_path / "d.h5.proposals.json").unlink()
     assert bank.calls()["theta"].tolist()[1:] == ["given"]
     assert bank.calls()["theta"].isna().tolist() == [True, False]
+    first = run.rounds[0].n_simulations
+    assert bank.given().tolist() == [False] * first + [True] * (300 - first)
+    # marginals cannot be learned from them; the joint ratio can
+    with pytest.raises(ValueError, match=f"{300 - first} rows of the bank"):
+        NRE(normals(2), marginals="1d", epochs=1).fit(bank)
+    NRE(normals(2), epochs=1).fit(bank)
+    for other in (SNRE, TMNRE):
+        with pytest.raises(ValueError, match="proposals of"):
+            other(Counted(), normals(2), X, budget=900, bank=bank, rng=5).run()
+    assert bank.export(tmp_path / "e.h5").given().all()
+
+
+def test_state_without_its_bank(tmp_path):
+    how = {"budget": 300, "rounds": 2, **TINY}
+    path = tmp_path / "a.h5"
+    bank = Bank(path, normals(1), Counted())
+    bank.simulate(50)
+    SNRE(Counted(), normals(1), X[:1], bank=bank, **how).run()
+    bank.close()
+    path.unlink()
+    with pytest.raises(ValueError, match=r"held 50 rows before.*remove a.h5.proposals"):
+        SNRE(Counted(), normals(1), X[:1], bank=path, **how)
 
 
 def test_executor_makes_no_difference(tmp_path):
@@ -411,7 +456,7 @@ def test_observation_of_another_shape_is_seen_after_one_batch():
     )
     with pytest.raises(ValueError, match=r"x has shape \(3,\)"):
         run.run()
-    assert simulator.n == 50
+    assert simulator.n == 100
     run = SNRE(
         simulator, normals(2), {"a": X}, budget=900, rounds=3, batch_size=50,
         embedding=Joined(), **{**TINY, "data": "standard"},
@@ -449,6 +494,27 @@ def test_around_is_the_posterior_of_both_observations():
     assert np.diff(post.log_ratio(at) + near.prior.log_prob(at)) == pytest.approx(
         np.diff(exact.logpdf(at[:, 0])), abs=1e-9
     )
+
+
+def test_around_is_normalised():
+    """Two parameters: ln Z of both observations, not of the second given the first."""
+
+    class Exact:
+        coordinates = Coordinates(normals(2), ((0, 1),))
+
+        def posterior(self, x):
+            def ratio(z):
+                return -0.5 * (((z - np.ravel(x)) / S) ** 2).sum(1, keepdims=True)
+
+            return Posterior(self.coordinates, ratio, normalised=False, x=x)
+
+    est = Exact()
+    y = X + 0.03
+    post = Around(est, est.posterior(X), 20_000, 0).posterior(y)
+    exact = scipy.stats.norm((X + y) / (2 + S**2), S / np.sqrt(2 + S**2))
+    at = exact.mean()[None]
+    # evidences of 10 000 weighted draws, twice: a few per cent
+    assert post.log_prob(at) == pytest.approx(exact.logpdf(at).sum(), abs=0.15)
 
 
 @pytest.mark.parametrize(("wide", "fails"), [(1.0, False), (0.5, True), (2.0, True)])

@@ -29,6 +29,9 @@ class Around:
         coordinates = estimator.coordinates
         self._z = coordinates.scores(posterior.sample(n, generator(rng)))
 
+    def __repr__(self):
+        return f"<posteriors about one observation, {len(self._z)} draws>"
+
     def sample(self, n, rng):
         """Truths (n, d): draws of the posterior of x_obs, none of them twice.
 
@@ -69,6 +72,12 @@ class _Both(Posterior):
 
         super().__init__(coordinates, ratio, normalised=False, x=second.x)
         self._first, self._second, self._z = first, second, z
+
+    def _log_z(self, g):
+        if self.d == 1:
+            return super()._log_z(g)
+        # draws are weighed relative to the posterior of the first observation
+        return super()._log_z(g) + self._first._log_z(g)
 
     def _subset_draws(self, g, n, rng):
         return anneal(

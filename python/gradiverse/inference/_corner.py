@@ -17,7 +17,7 @@ def levels(counts, masses=_MASS):
 
 def _pair(posterior, draws, i, j, n, rng):
     """Draws of the pair (i, j); None where the estimator says nothing about it."""
-    if posterior.joint:
+    if posterior.joint or hasattr(posterior, "whole"):
         return draws[:, [i, j]]
     for want, back in (((i, j), False), ((j, i), True)):
         if want in posterior.marginals:

@@ -5,7 +5,9 @@ import numpy as np
 from ._source import reshaped
 from .failures import valid_rows
 
-__all__ = ["check_observation", "open_pool"]
+__all__ = ["add_checked", "finite_observation", "open_pool"]
+
+_FIRST = 100  # simulations, before the observation is compared with them
 
 
 def open_pool(bank, prior, simulator, executor, batch_size):
@@ -89,6 +91,10 @@ class _Memory:
         kept = ok[:stop] if valid else True
         return np.flatnonzero(_within(theta[:stop], box) & kept)
 
+    def given(self):
+        """Rows whose parameters were proposals of another run: none is known of."""
+        return 0
+
     def failed(self, first, stop=None):
         """Failed rows from `first` on, below `stop`."""
         return int((~self._joined()[2][first:stop]).sum()) if self._n else 0
@@ -141,6 +147,10 @@ class _OnDisk:
         rows = rows if stop is None else rows[rows < stop]
         return rows[_within(np.asarray(self.arrays()[0])[rows], box)]
 
+    def given(self):
+        """Rows whose parameters were proposals of another run."""
+        return int(self.bank.given().sum()) if len(self.bank) else 0
+
     def failed(self, first, stop=None):
         """Failed rows from `first` on, below `stop`."""
         stop = len(self.arrays()[0]) if stop is None else stop
@@ -160,11 +170,28 @@ class _OnDisk:
         return np.arange(len(self.arrays()[0])) >= first
 
 
-def check_observation(pool, x_obs):
-    """Raises ValueError if simulations are of another shape than the observation."""
+def finite_observation(x_obs, who):
+    """Raises ValueError if an observation has NaN or infinity."""
+    for leaf in x_obs.values() if isinstance(x_obs, dict) else [x_obs]:
+        if not np.isfinite(leaf).all():
+            raise ValueError(f"{who}: the observation is not finite")
+
+
+def add_checked(pool, n, prior, seed, x_obs):
+    """n more draws of the prior; x_obs is compared with the first simulations."""
     if not len(pool):
-        return
-    x = pool.arrays()[1]
+        # whole batches: what a batch draws depends on its length
+        size = pool.batch_size
+        first = min(n, -(-_FIRST // size) * size)
+        pool.add(first, prior, seed)
+        n -= first
+    if len(pool):
+        _check_observation(pool.arrays()[1], x_obs)
+    pool.add(n, prior, seed)
+
+
+def _check_observation(x, x_obs):
+    """Raises ValueError if simulations x are of another shape than the observation."""
     if isinstance(x, dict) != isinstance(x_obs, dict) or (
         isinstance(x, dict) and set(x) != set(x_obs)
     ):

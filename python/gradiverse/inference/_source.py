@@ -22,6 +22,7 @@ class Source:
             self.ok[rows] = True
             done = np.asarray(bank.rows(False), np.int64)
             self.bank = bank
+            _check_given(est, bank, rows)
         else:
             theta = np.asarray(theta, dtype=np.float64)
             x = {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
@@ -182,6 +183,19 @@ class Source:
                 " without contrasts; choose another batch_size"
             )
         return int(count)
+
+
+def _check_given(est, bank, rows):
+    """Marginals are averages over the prior of the other parameters."""
+    if est.coordinates.joint or not hasattr(bank, "given"):
+        return
+    count = int(bank.given()[rows].sum())
+    if count:
+        raise ValueError(
+            f"NRE.fit: {count} rows of the bank have parameters that were given, such"
+            " as proposals of SNRE, and marginals need draws of the prior: give theta"
+            " and x of the other rows (Bank.given)"
+        )
 
 
 class View:

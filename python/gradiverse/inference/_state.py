@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["State", "digest"]
+__all__ = ["State", "digest", "plain"]
 
 
 def digest(x):
@@ -17,6 +17,16 @@ def digest(x):
         one = np.ascontiguousarray(x if key is None else x[key], dtype=np.float64)
         found.update(f"{key} {one.shape}".encode() + one.tobytes())
     return found.hexdigest()[:16]
+
+
+def plain(options):
+    """Those of a dict's entries that are numbers, words, or dicts of them."""
+    kinds = (bool, int, float, str, type(None))
+    return {
+        k: plain(v) if isinstance(v, dict) else v
+        for k, v in options.items()
+        if isinstance(v, (*kinds, dict))
+    }
 
 
 class State:

@@ -6,7 +6,7 @@ where the network is, without the width of a kernel.
 """
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from ._coordinates import Coordinates, subsets
 from .posterior import Posterior
@@ -17,20 +17,27 @@ _DRAWS = 10_000  # that place the nodes
 _CONDITIONALS = 192
 _FAR = 8.0  # scores beyond are seen as this
 _NORMAL = 0.5 * np.log(2 * np.pi)
+_RESOLVED = 4.0  # nodes that a conditional density must cover
+_BINS = 100  # of draws, where it does not
 _NODES = 128  # evenly spaced, and as many at quantiles
 
 
 class Through(Posterior):
     """One-dimensional marginals of a joint posterior; draws are those of the joint.
 
+    Where conditional densities are thinner than the nodes are apart, their mean says
+    no more than the draws themselves: the density is then that of bins of draws.
+
     Parameters
     ----------
     whole : Posterior
         Of all parameters, under a prior of independent ones.
+    marginals : "1d" or list
+        Of one parameter each.
     """
 
-    def __init__(self, whole):
-        one = Coordinates(whole.prior, subsets("1d", whole.d, whole.names))
+    def __init__(self, whole, marginals="1d"):
+        one = Coordinates(whole.prior, subsets(marginals, whole.d, whole.names))
         super().__init__(one, self._marginal_ratios, normalised=False, x=whole.x)
         self.whole, self._curves = whole, None
 
@@ -43,17 +50,22 @@ class Through(Posterior):
         return self.whole.sample(n, rng)[:, list(self.marginals[g])]
 
     def _marginal_ratios(self, z):
-        """Log ratios (n, d) at normal scores (n, d)."""
+        """Log ratios (n, marginals) at normal scores (n, d)."""
         if self._curves is None:
             self._curves = self._integrate()
-        columns = zip(np.clip(z, -_FAR, _FAR).T, self._curves, strict=True)
+        z = np.clip(z, -_FAR, _FAR)[:, self._columns]
+        columns = zip(z.T, self._curves, strict=True)
         return np.stack([_extended(zi, *curve) for zi, curve in columns], axis=1)
 
     def _integrate(self):
         """Nodes and log ratios of each parameter."""
         draws = self.whole.sample(_DRAWS, np.random.default_rng(13))
         z = np.clip(self._coordinates.scores(draws), -_FAR, _FAR)
-        return [self._integrated(z, i) for i in range(self.d)]
+        return [self._integrated(z, i) for i in self._columns]
+
+    @property
+    def _columns(self):
+        return [m[0] for m in self.marginals]
 
     def _integrated(self, z, i):
         nodes = _nodes(z[:, i])
@@ -65,7 +77,19 @@ class Through(Posterior):
         h = self.whole._ratio(full)[:, 0].reshape(_CONDITIONALS, len(nodes))
         log_prior = np.log(np.gradient(nodes)) - 0.5 * nodes**2 - _NORMAL
         h = h - logsumexp(h + log_prior, axis=1, keepdims=True)
+        mass = np.exp(h + log_prior)
+        if np.median(1.0 / (mass**2).sum(axis=1)) < _RESOLVED:
+            return _binned(z[:, i])
         return nodes, logsumexp(h, axis=0) - np.log(_CONDITIONALS)
+
+
+def _binned(z):
+    """Nodes and log ratios of as many draws z (n,) in every bin."""
+    edges = np.quantile(z, np.linspace(0, 1, _BINS + 1))
+    edges = edges[np.diff(edges, prepend=edges[0] - 1.0) > 1e-9]
+    count = np.histogram(z, edges)[0]
+    h = np.log(np.maximum(count, 0.5) / len(z)) - np.log(np.diff(ndtr(edges)))
+    return 0.5 * (edges[1:] + edges[:-1]), h
 
 
 def _nodes(z):

@@ -203,9 +203,23 @@ class Bank:
         """Table of the calls that filled the bank: seed, batch size, box, version."""
         import pandas as pd
 
+        return pd.DataFrame(self._calls())
+
+    def _calls(self):
         self._file.refresh()
         texts = str(self._file.layout.attributes.get("calls", "")).splitlines()
-        return pd.DataFrame([json.loads(text) for text in texts])
+        return [json.loads(text) for text in texts]
+
+    def given(self):
+        """Which rows of `arrays` have parameters that were given to `simulate`.
+
+        They are no draws of the prior, so that marginals cannot be learned from them.
+        """
+        of_call = np.array(["theta" in call for call in self._calls()], bool)
+        done = self.rows(False)
+        out = np.zeros(len(self._array("status")), bool)
+        out[done] = of_call[self._array("call")[done]]
+        return out
 
     def simulate(
         self,
@@ -373,6 +387,7 @@ class Bank:
             "seed": "none",
             "simulator": f"exported from {os.path.basename(self.path)}",
             "version": release(),
+            **({"theta": "given"} if self.given()[rows].any() else {}),
         }
         other = BankFile(beside)
         with Writer(other) as writer, self._file.datasets() as datasets:

@@ -116,7 +116,7 @@ class Posterior:
         """
         theta = self._theta(theta)
         z = self._coordinates.scores(theta)
-        z = np.clip(z, -_FAR, _FAR)  # finite on the edges of the prior too
+        z = np.clip(np.nan_to_num(z, nan=0.0), -_FAR, _FAR)  # finite on edges too
         h = self._recalibrated(self._ratio(z), theta)
         log_z = np.array([self._log_z(g) for g in range(len(self.marginals))])
         if self.joint:

@@ -8,9 +8,9 @@ import numpy as np
 
 from ._around import Around
 from ._pairs import posterior_of
-from ._pool import check_observation, open_pool
+from ._pool import add_checked, finite_observation, open_pool
 from ._sampling import anneal
-from ._state import State, digest
+from ._state import State, digest, plain
 from .nre import NRE
 from .posterior import Posterior
 from .rounds import best_loss, round_seed
@@ -96,6 +96,8 @@ class SNRE:
         state of the run is kept beside it (``<path>.proposals.json``), and `run` of an
         equal SNRE goes on where an interrupted one stopped: simulations are not made
         again, networks are trained again.
+    held : int, optional
+        How many of the bank's rows were there before: all that it holds, by default.
     executor, batch_size
         As for `Bank.simulate`; an executor needs a bank.
     progress : bool
@@ -158,6 +160,7 @@ class SNRE:
         reach=12.0,
         draws=12,
         bank=None,
+        held=None,
         executor=None,
         batch_size=1000,
         progress=False,
@@ -188,9 +191,7 @@ class SNRE:
                 f"SNRE: first {first} and least {least} must lie in (0, 1], reach"
                 f" {reach} above 0"
             )
-        for leaf in x_obs.values() if isinstance(x_obs, dict) else [x_obs]:
-            if not np.isfinite(leaf).all():
-                raise ValueError("SNRE: the observation is not finite")
+        finite_observation(x_obs, "SNRE")
         self.prior, self.x_obs = prior, x_obs
         self.first, self.least, self.reach = float(first), float(least), float(reach)
         self.draws, self.progress = int(draws), bool(progress)
@@ -202,8 +203,7 @@ class SNRE:
         NRE(prior, **self.explore), NRE(prior, **self.options)  # checked at once
         self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
         self._state = self._make_state()
-        found = self._state.load()
-        self._held = found["held"] if found else len(self._pool)
+        self._held = self._held_before(held)
         self._stops()
         self.rounds, self.estimator, self.posterior = [], None, None
 
@@ -214,17 +214,33 @@ class SNRE:
         )
 
     # --- budget and state -----------------------------------------------------------
+    def _held_before(self, held):
+        """Rows that were there before this run, or the one that it goes on from."""
+        found = self._state.load()
+        if found:
+            held = found["held"]
+        elif held is None:
+            held = len(self._pool)
+            if self._pool.given():
+                raise ValueError(
+                    f"SNRE: {self._pool.given()} rows of the bank are proposals of"
+                    " another run, and its state file is gone; give another bank"
+                )
+        if held > len(self._pool):
+            raise ValueError(
+                f"SNRE: the state file says that the bank held {held} rows before, but"
+                f" it holds {len(self._pool)}; remove {self._state.path.name}"
+            )
+        return held
+
     def _stops(self):
         """Rows of the pool at the end of each round."""
-        held = self._held  # rows that were there before the run
+        held = self._held
         inside = len(self._pool.inside(self.prior.bounds, held))
-        if self.n_rounds == 1:
-            stops = [self.budget]
-        else:
-            first = held + max(round(self.first * self.budget) - inside, 0)
-            stops = np.linspace(first, self.budget, self.n_rounds).astype(int).tolist()
+        least = fewest(self.prior.d)
+        stops = _stops(self.budget, self.n_rounds, self.first, held, inside, least)
         shares = [stops[0] - held + inside, *np.diff(stops)]
-        if min(shares) < 8 * (self.prior.d + 1):
+        if min(shares) < least:
             raise ValueError(
                 f"SNRE: {min(shares)} simulations in a round are too few for"
                 f" {self.prior.d} parameters; give a larger budget or fewer rounds"
@@ -237,8 +253,11 @@ class SNRE:
             "prior": self.prior.describe(),
             "observation": digest(self.x_obs),
             "rng": self.rng,
+            "batch_size": self._pool.batch_size,
             **{k: getattr(self, k) for k in ("budget", "n_rounds", "first")},
             **{k: getattr(self, k) for k in ("least", "reach", "draws")},
+            "options": plain(self.options),
+            "explore": plain(self.explore),
         }
         return State(self._pool.path, "proposals", "SNRE", settings)
 
@@ -309,9 +328,7 @@ class SNRE:
         if theta is not None:
             add(stop - done, self.prior, seed, theta)
             return
-        add(min(self._pool.batch_size, stop - done), self.prior, seed)
-        check_observation(self._pool, self.x_obs)
-        add(stop - len(self._pool), self.prior, seed)
+        add_checked(self._pool, stop - done, self.prior, seed, self.x_obs)
 
     def _train(self, index, before, stop, last):
         options = dict(self.options if last else self.explore)
@@ -326,7 +343,7 @@ class SNRE:
 
         As the first network estimates it, from simulations that are there already.
         """
-        stop = self._stops()[0]
+        stop = self._held  # rows that the first round still lacks are not there
         est = self._train(1, 0, stop, False)
         ratio = _Ratio(posterior_of(est, self.x_obs), [], self.reach)
         known = self._known_ratios(est, ratio, stop)
@@ -414,6 +431,21 @@ class _Ratio:
         for earlier, top in self._walls:
             h = h - _STEEP * np.maximum(top - self._reach - earlier(z), 0.0)
         return h
+
+
+def _stops(budget, rounds, first, held, inside, least):
+    """Rows at the end of each round; `inside` of those held are part of the first."""
+    if rounds == 1:
+        return [budget]
+    start = held + max(round(first * budget) - inside, 0)
+    if held:  # calls that are spent: later rounds get what they need at least
+        start = min(start, max(budget - (rounds - 1) * least, held))
+    return np.linspace(start, budget, rounds).astype(int).tolist()
+
+
+def fewest(d):
+    """Simulations that a round needs for d parameters."""
+    return 8 * (d + 1)
 
 
 def _count(h, exponent):

@@ -3,19 +3,19 @@
 import numpy as np
 
 from ._coordinates import independent
-from ._pool import check_observation, open_pool
+from ._pool import add_checked, finite_observation, open_pool
 from ._recalibrate import LEAST
-from ._state import State, digest
+from ._state import State, digest, plain
 from ._through import Through
 from .nre import NRE
 from .rounds import Round, best_loss, round_seed, truncate
-from .snre import SNRE
+from .snre import SNRE, fewest
 
 __all__ = ["TMNRE"]
 
 _FORMAT = 2
 _FEW = 8  # parameters: more make the ratio of all at once harder than marginals
-_LEAST = 40  # simulations that sequential rounds need, for each parameter and one
+_ROUNDS = 5  # sequential ones, the draws of the prior included
 _WASTE = 0.1  # share of draws in the box that count, below which they are too few
 _TRAINING = {"members": 2, "epochs": 50}
 _SHARED = ("embedding", "failures", "augment")  # options of every network
@@ -147,6 +147,12 @@ class TMNRE:
             raise ValueError(f"TMNRE: max_rounds is {max_rounds}, must be at least 1")
         if not isinstance(rng, (int, np.integer)):
             raise TypeError("TMNRE: rng must be an int, so that a run can be resumed")
+        if not isinstance(sequential, (bool, np.bool_, dict, type(None))):
+            raise TypeError(
+                f"TMNRE: sequential={sequential!r}; give None, True, False or a dict of"
+                " options of SNRE"
+            )
+        finite_observation(x_obs, "TMNRE")
         options = {**_TRAINING, **options}
         nre = NRE(prior, marginals=marginals, **options)  # options are checked at once
         self.simulator, self.prior, self.x_obs = simulator, prior, x_obs
@@ -155,13 +161,16 @@ class TMNRE:
         self.rng, self.share, self.stop = int(rng), float(share), float(stop)
         self.max_rounds, self.draws = int(max_rounds), int(draws)
         self.progress, self.options = bool(progress), options
-        self._sequential, self._subsets = sequential, nre.marginals
-        if sequential is not None and sequential is not False:
+        self._given = sequential if isinstance(sequential, dict) else {}
+        wanted = isinstance(sequential, dict) or bool(sequential)
+        self._sequential = None if sequential is None else wanted
+        self._subsets = nre.marginals
+        if self._sequential:
             self._check_sequential()
         self._check_held(self.budget)
         self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
         self.rounds, self.estimator, self.posterior = [], None, None
-        self.joint = None
+        self.joint, self._goes_on = None, None
 
     def __repr__(self):
         return (
@@ -193,11 +202,16 @@ class TMNRE:
         TMNRE
             Itself.
         """
+        if self.posterior is not None:
+            return self
         self._load()
         while not self._finished():
             self._round()
             self._save()
-        if self._goes_on():
+        if self._goes_on is None:  # decided once, by draws of the prior alone
+            self._goes_on = self._decide()
+            self._save()
+        if self._goes_on:
             self._propose()
         else:
             self._last()
@@ -210,8 +224,16 @@ class TMNRE:
         return (
             last.ratio > self.stop
             or len(self.rounds) >= self.max_rounds
-            or self.n_simulations >= self.budget
+            or last.n_total >= self._most
         )
+
+    @property
+    def _most(self):
+        """Calls that the rounds may spend: sequential ones need some too."""
+        if not self._sequential:
+            return self.budget
+        rounds = self._given.get("rounds", _ROUNDS)
+        return self.budget - rounds * fewest(self.prior.d)
 
     def _round(self):
         index = len(self.rounds) + 1
@@ -220,11 +242,8 @@ class TMNRE:
         wanted = int(self.share * self.budget)
         before = len(self._pool)
         reused = len(self._pool.inside(box))
-        new = min(max(wanted - reused, 0), self.budget - before)
-        first = min(new, self._pool.batch_size)
-        self._pool.add(first, prior, round_seed(self.rng, index))
-        check_observation(self._pool, self.x_obs)
-        self._pool.add(new - first, prior, round_seed(self.rng, index))
+        new = max(min(wanted - reused, self._most - before), 0)
+        add_checked(self._pool, new, prior, round_seed(self.rng, index), self.x_obs)
         est = self._train(prior, "1d", index)
         bounds, edge, cut = truncate(
             lambda theta: est.member_log_ratios(theta, self.x_obs),
@@ -289,7 +308,7 @@ class TMNRE:
     # --- sequential rounds ----------------------------------------------------------
     def _whole(self):
         """Whether all parameters at once are what is wanted."""
-        return self._subsets == (tuple(range(self.prior.d)),)
+        return len(self._subsets) == 1 and len(self._subsets[0]) == self.prior.d
 
     def _check_sequential(self):
         if self.options.get("recalibrate"):
@@ -312,31 +331,46 @@ class TMNRE:
                 " parameters; give marginals=None"
             )
 
-    def _goes_on(self):
+    def _decide(self):
         """Whether the rest of the budget is drawn from the posterior so far."""
         if self._sequential is not None:
-            return self._sequential is not False
-        left = self.budget - self.rounds[-1].n_total
+            return self._sequential
         tuned = self.options.get("recalibrate") or self.options.get("head") is not None
         wanted = not self._whole() and {len(m) for m in self._subsets} == {1}
         few = 1 < self.prior.d <= _FEW and independent(self.prior) is self.prior
-        enough = left >= max(self.budget / 2, _LEAST * (self.prior.d + 1))
-        if tuned or not wanted or not few or not enough:
+        if tuned or not wanted or not few or not self._enough():
             return False
-        joint = self._snre(self.prior.truncate(self.bounds), self._pool)
-        return joint.first_share() < _WASTE
+        if self._sequence().first_share() < _WASTE:
+            return True
+        self.joint = None
+        return False
+
+    def _enough(self):
+        """Whether half of the budget, and enough for sequential rounds, is left."""
+        done = self.rounds[-1].n_total
+        inside = len(self._pool.inside(self.bounds, done))
+        lacks = max(round(self.share * self.budget) - inside, 0)
+        left = self.budget - done
+        each = (left - lacks) // (_ROUNDS - 1)
+        return left >= self.budget / 2 and each >= fewest(self.prior.d)
+
+    def _sequence(self):
+        """The sequential rounds, in the last box."""
+        if self.joint is None:
+            box = self.prior.truncate(self.bounds)
+            self.joint = self._snre(box, self._pool, self.rounds[-1].n_total)
+        return self.joint
 
     def _propose(self):
         prior = self.prior.truncate(self.bounds)
+        self._tell("the rest of the budget goes to sequential rounds in this box")
+        whole = self._sequence().run().posterior
         self.estimator = self._train(prior, self.marginals, 0, self.rounds[-1].n_total)
-        self.joint = self._snre(prior, self._pool)
-        whole = self.joint.run().posterior
-        self.posterior = whole if self._whole() else Through(whole)
+        self.posterior = whole if self._whole() else Through(whole, self._subsets)
 
-    def _snre(self, prior, pool=None):
+    def _snre(self, prior, pool=None, held=None):
         shared = {k: v for k, v in self.options.items() if k in _SHARED}
-        given = self._sequential if isinstance(self._sequential, dict) else {}
-        options = {"first": self.share, "progress": self.progress, **shared, **given}
+        own = {"first": self.share, "progress": self.progress, "rounds": _ROUNDS}
         return SNRE(
             self.simulator,
             prior,
@@ -344,7 +378,8 @@ class TMNRE:
             self.budget,
             rng=round_seed(self.rng, 0),
             bank=pool,
-            **options,
+            held=held,
+            **{**own, **shared, **self._given},
         )
 
     def _tell(self, line):
@@ -381,17 +416,31 @@ class TMNRE:
             "budget": self.budget,
             "rng": self.rng,
             "share": self.share,
-            "sequential": None if self._sequential is None else bool(self._sequential),
+            "batch_size": self._pool.batch_size,
+            "sequential": self._sequential,
+            "sequential options": plain(self._given),
         }
         return State(self._pool.path, "rounds", "TMNRE", settings)
 
     def _save(self):
-        self._state.save(rounds=[r.plain() for r in self.rounds])
+        self._state.save(rounds=[r.plain() for r in self.rounds], goes_on=self._goes_on)
 
     def _load(self):
         state = self._state.load()
         if state:
             self.rounds = [Round.restore(r) for r in state["rounds"]]
+            self._goes_on = state["goes_on"]
+        done = self.rounds[-1].n_total if self.rounds else 0
+        if done > len(self._pool):
+            raise ValueError(
+                f"TMNRE: the state file says that the bank holds {done} rows, but it"
+                f" holds {len(self._pool)}; remove {self._state.path.name}"
+            )
+        if not self.rounds and self._pool.given():
+            raise ValueError(
+                f"TMNRE: {self._pool.given()} rows of the bank are proposals of another"
+                " run, and no draws of the prior; give another bank"
+            )
 
 
 EDGE_WARNING = 0.005

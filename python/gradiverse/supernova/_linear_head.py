@@ -63,7 +63,11 @@ def linear_marginals(
     )
     surveys = _surveys(summary, theta, whiten, rng, inputs)
     if bank is None:
-        est.fit(theta, np.concatenate([x for _, x in surveys]))
+        x, done = np.empty((n, inputs), np.float32), 0
+        for _, part in surveys:
+            x[done : done + len(part)] = part
+            done += len(part)
+        est.fit(theta, x)
     else:
         est.fit(_kept(bank, marginals, surveys))
     posterior = est.posterior(whiten(np.array(data)))
