@@ -201,7 +201,7 @@ def silu(a):
     return a / (1 + np.exp(-a))
 
 
-def product_by_hand(p, theta, x, rank):
+def product_by_hand(p, theta, x, rank, own_skip=False):
     """f(θ) · g(x) / √rank + a(θ) of one group, weights (1, out, in)."""
 
     def net(q, v, skip=True):
@@ -212,7 +212,7 @@ def product_by_hand(p, theta, x, rank):
         return y + q["skip"]["weight"][0] @ v if skip else y
 
     product = net(p["f"], theta) @ net(p["g"], x) / np.sqrt(rank)
-    return product + net(p["a"], theta, skip=False)[0]
+    return product + net(p["a"], theta, skip=own_skip)[0]
 
 
 def pairs_by_hand(p, theta, x, blocks):
@@ -250,6 +250,21 @@ def test_refined_head_is_product_plus_pairs():
     assert set(part) == {"product", "pairs"}
     grid = head.apply(p, {"theta": theta, "part": part})
     assert grid[0, pairs[1], 0] == pytest.approx(h[1, :, 0], rel=1e-12)
+
+
+def test_quadratic_head():
+    """θ enters beside its products, on a linear path of a too."""
+    head = ProductHead(1, 2, 3, rank=4, width=5, quadratic=True)
+    assert (head.init(0)["a"]["skip"]["weight"] == 0).all()
+    p = noisy(head.init(1, dtype="float64"), 2, 0.3)
+    rng = np.random.default_rng(3)
+    theta, x = rng.normal(size=(4, 1, 2)), rng.normal(size=(1, 3))
+    h = head.apply(p, {"theta": theta, "x": x})
+    for i in range(4):
+        a, b = theta[i, 0]
+        t = np.array([a, b, a * a, a * b, b * b])
+        want = product_by_hand(p, t, x[0], 4, own_skip=True)
+        assert h[0, i, 0] == pytest.approx(want, rel=1e-12, abs=1e-13)
 
 
 def test_refined_head_gradient():

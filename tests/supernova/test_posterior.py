@@ -175,7 +175,7 @@ def test_region_keeps_the_prior():
     from gradiverse.inference import Prior
 
     box = Prior({"a": stats.norm(0.0, 0.02), "b": (-1.0, 1.0)})
-    r = _region.Region(box, [0.0, 0.0], C, reach=3.0)
+    r = _region.Region(box, [0.0, 0.0], C, reach=3.0, fade=0.0)
     x = r.sample(40_000, 0)
     phi = r.turned(x)
     assert np.abs(phi).max() <= 3 and np.abs(np.corrcoef(x.T)[0, 1]) > 0.5
@@ -185,6 +185,29 @@ def test_region_keeps_the_prior():
     m = r.marginals()
     assert abs(m.log_prob([[0.0, 0.0]]) - m.log_prob([[0.01, 0.0]])
                - (cut.logpdf(0) - cut.logpdf(0.01))) < 0.03  # fmt: skip
+
+
+def test_region_fades_out():
+    """The window is a box blurred by a normal, flat where the posterior is."""
+    from gradiverse.inference import Prior
+
+    wide = Prior(a=(-40.0, 40.0), b=(-40.0, 40.0))
+    C = np.array([[1.0, 0.5], [0.5, 1.0]])
+    r = _region.Region(wide, [1.0, -1.0], C)
+    phi = r.turned(r.sample(60_000, 1))
+    a, b = _region.REACH, _region.FADE
+
+    def below(t):
+        """Distribution function of uniform on (-a, a) plus normal of sd b."""
+        u, v = (t + a) / b, (t - a) / b
+        whole = u * stats.norm.cdf(u) + stats.norm.pdf(u)
+        return b * (whole - v * stats.norm.cdf(v) - stats.norm.pdf(v)) / (2 * a)
+
+    for column in phi.T:
+        assert stats.kstest(column, below).pvalue > 1e-3
+    assert np.abs(phi).max() <= r.extent
+    flat = stats.norm.cdf((a - 3) / b) / stats.norm.cdf(a / b)
+    assert flat > 0.97  # three sds off the middle
 
 
 def test_summary_scores_are_the_gradient():

@@ -4,7 +4,7 @@ What depends on θ alone and what depends on x alone is computed once a row, and
 for each pair. All subsets ("groups") are one set of grouped matrix products.
 """
 
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 
@@ -147,7 +147,8 @@ class _Flat(Layer):
 class _GroupedMLP(Layer):
     """Grouped layers beside a linear path; the last one may start at zero."""
 
-    def __init__(self, groups, sizes, activation, skip=True, linear_start=True):
+    def __init__(self, groups, sizes, activation, skip=True, linear_start=True,
+                 init_skip=None):  # fmt: skip
         self.groups, self.sizes = groups, tuple(sizes)
         self.activation, self.skip = Activation(activation), bool(skip)
         zero = {"init_weight": "zeros", "init_bias": "zeros"}
@@ -161,7 +162,7 @@ class _GroupedMLP(Layer):
                 sizes[0],
                 sizes[-1],
                 bias=False,
-                init_weight=_by_inputs if linear_start else "torch",
+                init_weight=init_skip or (_by_inputs if linear_start else "torch"),
             )
 
     def _children(self):
@@ -188,7 +189,9 @@ class ProductHead(Head):
 
     With linear_start f and g start as linear maps and a as zero; what the networks add
     to that is learned. A pair costs a scalar product, so that every θ of a batch can be
-    a contrast of every x.
+    a contrast of every x. With quadratic the maps of θ also get products of its
+    coordinates and a has a linear path: normal posteriors need no networks then, and
+    their widths are not left to what a small network makes of a parabola.
 
     Parameters
     ----------
@@ -198,23 +201,23 @@ class ProductHead(Head):
     width, depth : int
         Hidden layers of f, g and a.
     activation : str
-    linear_start : bool
+    linear_start, quadratic : bool
     """
 
     def __init__(self, groups, n_theta, n_features, rank=64, width=128, depth=2,
-                 activation="silu", linear_start=True):  # fmt: skip
+                 activation="silu", linear_start=True, quadratic=False):  # fmt: skip
         super().__init__(groups, n_theta, n_features)
         self.rank, self.width, self.depth = int(rank), int(width), int(depth)
-        self.activation = activation
+        self.activation, self.quadratic = activation, bool(quadratic)
         g, hidden = self.groups, [self.width] * self.depth
         start = {"linear_start": bool(linear_start)}
+        inputs, own = self.n_theta, {"skip": False}
+        if self.quadratic:
+            inputs += len(self._products)
+            own = {"skip": True, "init_skip": "zeros"}
         self._layers = {
-            "f": _GroupedMLP(
-                g, [self.n_theta, *hidden, self.rank], activation, **start
-            ),
-            "a": _GroupedMLP(
-                g, [self.n_theta, *hidden, 1], activation, skip=False, **start
-            ),
+            "f": _GroupedMLP(g, [inputs, *hidden, self.rank], activation, **start),
+            "a": _GroupedMLP(g, [inputs, *hidden, 1], activation, **own, **start),
             "g": _GroupedMLP(
                 g, [self.n_features, *hidden, self.rank], activation, **start
             ),
@@ -223,7 +226,15 @@ class ProductHead(Head):
     def _children(self):
         return self._layers
 
+    @property
+    def _products(self):
+        """Pairs of coordinates of θ whose products are inputs."""
+        return list(combinations_with_replacement(range(self.n_theta), 2))
+
     def _theta(self, params, theta, context):
+        if self.quadratic:
+            second = [theta[..., i] * theta[..., k] for i, k in self._products]
+            theta = ops.concatenate([theta, ops.stack(second, axis=-1)], axis=-1)
         return {
             name: self._run(name, self._layers[name], params, theta, context)
             for name in ("f", "a")

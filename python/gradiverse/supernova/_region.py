@@ -1,13 +1,16 @@
-"""Truncated priors in turned coordinates, and their one-dimensional marginals.
+"""Windowed priors in turned coordinates, and their one-dimensional marginals.
 
 A posterior whose parameters are tightly correlated fills a thin ridge of its box:
 nearly all draws of a box prior lie beside it, and box edges cut the posteriors of most
-simulated data. `Region` keeps the prior, exactly, inside
+simulated data. `Region` multiplies the prior in its box by a window of
 
-    { theta in box : |phi_j| <= reach },   phi = L^-1 (theta - centre),  L L^T = cov
+    phi = L^-1 (theta - centre),   L L^T = cov,
 
-so that draws are spread along the ridge. One-dimensional heads need the marginals of
-that prior, which are tabulated from many draws.
+so that draws are spread along the ridge. The window is flat in the middle, where the
+observed posterior is, and fades out: a posterior beside a sharp edge is cut in half,
+and networks, whose resolution is finite, carry what they learn there into the middle.
+One-dimensional heads need the marginals of that prior, which are tabulated from many
+draws.
 """
 
 import numpy as np
@@ -17,7 +20,9 @@ DRAWS = 1_500_000
 #: half-widths that cuts at a ratio of 1e-6 leave of a Gaussian are 5.3 sds; beyond this
 #: a posterior is no longer taken for one
 GAUSSIAN = 7.0
-PAD = 1.25
+PAD = 2.0
+REACH, FADE = 7.0, 2.0
+TAIL = 4.0  # fading noise is cut here
 
 
 class Tabulated:
@@ -70,7 +75,7 @@ class Tabulated:
 
 
 class Region:
-    """The prior in a turned box.
+    """The prior times a window in turned coordinates.
 
     Parameters
     ----------
@@ -80,26 +85,31 @@ class Region:
     covariance : (d, d) array
         Gives the turn and the widths.
     reach : float
-        Half-width in sds of the turned coordinates.
+        Where the window is at half its height, in sds of the turned coordinates.
+    fade : float
+        Standard deviation of the normal that blurs its edges.
     """
 
-    def __init__(self, prior, centre, covariance, reach=6.0):
+    def __init__(self, prior, centre, covariance, reach=REACH, fade=FADE):
         self.prior, self.centre = prior, np.array(centre)
         self.L = np.linalg.cholesky(covariance)
-        self.reach = float(reach)
+        self.reach, self.fade = float(reach), float(fade)
+        self.extent = self.reach + TAIL * self.fade
         rng = np.random.default_rng(11)
         start = self._proposals(20_000, rng)
         inside = prior.contains(start)
         if inside.mean() < 1e-3:
-            raise ValueError("the turned box lies outside the box of the prior")
+            raise ValueError("the window lies outside the box of the prior")
         self.top = prior.log_prob(start[inside]).max() + 0.05
 
     def _proposals(self, n, rng):
-        phi = rng.uniform(-self.reach, self.reach, (n, len(self.centre)))
+        shape = n, len(self.centre)
+        blur = np.clip(rng.normal(size=shape), -TAIL, TAIL)
+        phi = rng.uniform(-self.reach, self.reach, shape) + self.fade * blur
         return self.centre + phi @ self.L.T
 
     def sample(self, n, rng):
-        """n draws (n, d): uniform in the turned box, accepted by prior density."""
+        """n draws (n, d): from the window, accepted by prior density."""
         rng = np.random.default_rng(rng)
         kept, count = [], 0
         while count < n:
@@ -120,9 +130,7 @@ class Region:
         from ..inference import Prior
 
         phi = self.turned(self.sample(DRAWS // 5, 13))[:, :k]
-        half = 1.001 * np.abs(phi).max(axis=0)
-        if hasattr(self, "reach"):
-            half = np.maximum(half, self.reach)
+        half = np.maximum(1.001 * np.abs(phi).max(axis=0), self.extent)
         columns = {f"phi{i}": Tabulated(phi[:, i], -half[i], half[i]) for i in range(k)}
         return Prior(columns)
 
@@ -132,7 +140,7 @@ class Region:
         from ..inference import Prior
 
         draws = self.sample(DRAWS, 12)
-        half = self.reach * np.abs(self.L).sum(axis=1) * (1 + 1e-9)
+        half = self.extent * np.abs(self.L).sum(axis=1) * (1 + 1e-9)
         low = np.maximum(self.centre - half, self.prior.bounds[:, 0])
         high = np.minimum(self.centre + half, self.prior.bounds[:, 1])
         columns = zip(self.prior.names, draws.T, low, high, strict=True)
@@ -141,6 +149,8 @@ class Region:
 
 class Box(Region):
     """The prior in its box: for posteriors far from Gaussian, whose ridge bends."""
+
+    extent = 0.0
 
     def __init__(self, prior, centre, covariance):
         self.prior, self.centre = prior, np.array(centre)
@@ -170,9 +180,9 @@ def region(prior, box, centre, covariance):
     Returns
     -------
     Region
-        The turned box where the truncated one is as wide as that of a Gaussian,
-        within PAD times the truncated one (posteriors at the middle then have no edge
-        nearby); `Box` where it is wider.
+        A window along the ridge where the truncated box is as wide as that of a
+        Gaussian, within PAD times that box, so that its edges do not cut the window;
+        `Box` where it is wider.
     """
     half = 0.5 * np.diff(box)[:, 0]
     if (half / np.sqrt(np.diag(covariance))).max() > GAUSSIAN:

@@ -27,6 +27,7 @@ from .rounds import recentred, simulate_round, train_round
 BLOCK = 500  # surveys of the last round in one file
 STOP = 0.3  # two rounds in a row that keep more of the volume than this are enough
 ROUND_BATCH, ROUND_STEPS = 128, 800  # of the networks that only cut the box
+MEMBERS = 4  # networks of the last round: means of single ones scatter by .05 sd
 
 
 @dataclass
@@ -70,11 +71,12 @@ class Learned:
 
 
 def product_head(rank=16, width=32, depth=2):
-    """A maker of heads f(theta) . g(x), which hold Gaussian posteriors exactly."""
+    """A maker of heads f(theta) . g(x) + a(theta) on theta and its products, which hold
+    Gaussian posteriors exactly."""
     from ..inference._heads import ProductHead
 
     return lambda groups, n_theta, n_features: ProductHead(
-        groups, n_theta, n_features, rank=rank, width=width, depth=depth
+        groups, n_theta, n_features, rank=rank, width=width, depth=depth, quadratic=True
     )
 
 
@@ -282,16 +284,15 @@ class Learner:
 
         ok = found["valid"]
         marginals = region.marginals()
-        x = self.whitened(found["features"][ok], summary, region)
         observed = np.asarray(summary.of_data(self.data))
+        x = self.whitened(found["features"][ok], summary, region)
         at = self.whitened(observed, summary, region)[0]
-        one = NRE(marginals, marginals="1d", rng=self.rng, **training(self.epochs))
-        one.fit(theta[ok], x)
+        options = {"members": MEMBERS, "rng": self.rng, **training(self.epochs)}
+        one = NRE(marginals, marginals="1d", **options).fit(theta[ok], x)
         turned = region.turned_marginals()
         phi = region.turned(theta[ok])[:, :2]
         keep = turned.contains(phi)
-        two = NRE(turned, rng=self.rng, **training(self.epochs))
-        two.fit(phi[keep], x[keep])
+        two = NRE(turned, **options).fit(phi[keep], x[keep])
         posterior = one.posterior(at)
         samples = np.column_stack(
             [posterior.sample_marginal(i, draws, i)[:, 0] for i in range(marginals.d)]
