@@ -302,6 +302,16 @@ def test_noise_redrawn_at_every_step():
     assert est.familiar.test([3.2]).p_value > 0.01 > est.familiar.test([9.0]).p_value
 
 
+def test_wide_data_are_remembered_by_fewer_rows(monkeypatch):
+    """Of 1000 rows of 300 000 numbers checks would take gigabytes."""
+    theta, x = simulate(300, 4)
+    options = {"head": small_head, **SMALL, "epochs": 1}
+    for numbers, rows in ((1 << 25, 300), (800, 200), (100, 100)):
+        monkeypatch.setattr("gradiverse.inference._watch._NUMBERS", numbers)
+        est = NRE(normal_prior(4), **options).fit(theta, x)
+        assert len(est.familiar.spaces["data"].rows) == rows
+
+
 # --- failures -----------------------------------------------------------------------
 @pytest.mark.parametrize(("failures", "third"), [("accident", 2), ("outcome", 3)])
 def test_failed_simulations(failures, third):

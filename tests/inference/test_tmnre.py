@@ -101,6 +101,28 @@ def test_nothing_is_printed_unasked(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_interrupted_amid_a_round_with_failures(tmp_path):
+    """Calls of a round are counted from its beginning, failed ones too."""
+    how = {"budget": 900, "epochs": 2, "max_rounds": 2, "batch_size": 50}
+
+    class Breaks(Counted):
+        def __call__(self, theta, rng):
+            if self.n >= 150:
+                raise KeyboardInterrupt
+            return super().__call__(theta, rng)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = run(Counted(0.3), bank=tmp_path / "a.h5", **how).run()
+        with pytest.raises(KeyboardInterrupt):
+            run(Breaks(0.3), bank=tmp_path / "b.h5", **how).run()
+        again = run(Counted(0.3), bank=tmp_path / "b.h5", **how).run()
+    for one, two in zip(whole.rounds, again.rounds, strict=True):
+        assert one.plain() == two.plain()
+    theta = whole.bounds.mean(1)[None]
+    assert (again.posterior.log_prob(theta) == whole.posterior.log_prob(theta)).all()
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     """The bank and the state file hold all that a run needs to go on."""
     whole = run(bank=tmp_path / "a.h5", budget=1600, epochs=20).run()

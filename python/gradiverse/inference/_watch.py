@@ -4,7 +4,8 @@ import numpy as np
 
 from ._unfamiliar import Familiar
 
-_LEAST, _MOST = 20, 1000
+_LEAST, _MOST = 20, 1000  # rows
+_NUMBERS = 1 << 25  # of wide data fewer rows are kept, 100 at least
 _SEED = 20_211
 
 
@@ -13,11 +14,18 @@ def watch(est, source):
     rows, features = source.rows, features_of(est)
     if len(rows) < _LEAST:
         return None
+    most = int(np.clip(_NUMBERS // _width(source.shape), 100, _MOST))
     if est.augment is None:
-        return Familiar(source.x, features, rng=_SEED, rows=rows)
+        return Familiar(source.x, features, most, _SEED, rows)
     # data as the network sees them, which is how observations come
-    some = np.random.default_rng(_SEED).permutation(rows)[:_MOST]
+    some = np.random.default_rng(_SEED).permutation(rows)[:most]
     return Familiar(est._seen(source, np.sort(some)), features, rng=_SEED)
+
+
+def _width(shape):
+    """Numbers of one simulation."""
+    shapes = shape.values() if isinstance(shape, dict) else [shape]
+    return max(sum(int(np.prod(one)) for one in shapes), 1)
 
 
 def features_of(est):

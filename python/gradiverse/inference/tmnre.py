@@ -170,7 +170,7 @@ class TMNRE:
         self._check_held(self.budget)
         self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
         self.rounds, self.estimator, self.posterior = [], None, None
-        self.joint, self._goes_on = None, None
+        self.joint, self._goes_on, self._under_way = None, None, None
 
     def __repr__(self):
         return (
@@ -239,10 +239,13 @@ class TMNRE:
         index = len(self.rounds) + 1
         box = self.rounds[-1].next_bounds if self.rounds else self.prior.bounds
         prior = self.prior.truncate(box)
-        wanted = int(self.share * self.budget)
-        before = len(self._pool)
-        reused = len(self._pool.inside(box))
-        new = max(min(wanted - reused, self._most - before), 0)
+        if (
+            self._under_way is None
+        ):  # kept, so that an interrupted round ends as it would
+            self._under_way = self._plan(box)
+            self._save()
+        before, reused, until = self._under_way
+        new = until - len(self._pool)
         add_checked(self._pool, new, prior, round_seed(self.rng, index), self.x_obs)
         est = self._train(prior, "1d", index)
         bounds, edge, cut = truncate(
@@ -256,10 +259,10 @@ class TMNRE:
             index=index,
             bounds=np.array(prior.bounds),
             log_volume=prior.log_volume,
-            n_new=len(self._pool) - before,
+            n_new=until - before,
             n_reused=reused,
             n_failed=self._pool.failed(before),
-            n_total=len(self._pool),
+            n_total=until,
             validation_loss=best_loss(est),
             next_bounds=bounds,
             next_log_volume=self.prior.truncate(bounds).log_volume,
@@ -267,7 +270,14 @@ class TMNRE:
             cut_mass=cut,
         )
         self.rounds.append(done)
+        self._under_way = None
         self._tell(self._line(done))
+
+    def _plan(self, box):
+        """Rows before the next round, those inside its box, and rows at its end."""
+        before, reused = len(self._pool), len(self._pool.inside(box))
+        wanted = int(self.share * self.budget) - reused
+        return before, reused, before + max(min(wanted, self._most - before), 0)
 
     def _last(self):
         box = self.bounds
@@ -423,13 +433,17 @@ class TMNRE:
         return State(self._pool.path, "rounds", "TMNRE", settings)
 
     def _save(self):
-        self._state.save(rounds=[r.plain() for r in self.rounds], goes_on=self._goes_on)
+        self._state.save(
+            rounds=[r.plain() for r in self.rounds],
+            under_way=self._under_way,
+            goes_on=self._goes_on,
+        )
 
     def _load(self):
         state = self._state.load()
         if state:
             self.rounds = [Round.restore(r) for r in state["rounds"]]
-            self._goes_on = state["goes_on"]
+            self._under_way, self._goes_on = state["under_way"], state["goes_on"]
         done = self.rounds[-1].n_total if self.rounds else 0
         if done > len(self._pool):
             raise ValueError(
