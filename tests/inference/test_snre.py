@@ -432,7 +432,7 @@ def test_state_without_its_bank(tmp_path):
     SNRE(Counted(), normals(1), X[:1], bank=bank, **how).run()
     bank.close()
     path.unlink()
-    with pytest.raises(ValueError, match=r"held 50 rows before.*remove a.h5.proposals"):
+    with pytest.raises(ValueError, match=r"50 rows were held before.*remove the state"):
         SNRE(Counted(), normals(1), X[:1], bank=path, **how)
 
 
@@ -561,6 +561,7 @@ def test_bad_input_says_what():
         ("least 2", {"least": 2}),
         ("reach -1.0 above 0", {"reach": -1.0}),
         ("reach nan", {"reach": np.nan}),
+        ("7 rows were held before, but there are 0", {"held": 7}),
         ("observation is not finite", {"x_obs": np.array([0.1, np.nan])}),
         ("refine is for the default head", {"refine": True}),
     ):

@@ -228,8 +228,9 @@ class SNRE:
                 )
         if held > len(self._pool):
             raise ValueError(
-                f"SNRE: the state file says that the bank held {held} rows before, but"
-                f" it holds {len(self._pool)}; remove {self._state.path.name}"
+                f"SNRE: {held} rows were held before, but there are {len(self._pool)};"
+                " give held=, or remove the state file (*.proposals.json) of a bank"
+                " that is gone"
             )
         return held
 
@@ -315,7 +316,7 @@ class SNRE:
                 accepted = draws.accepted
             self._note(index, stop, est, exponent, _count(known, exponent), accepted)
             before = stop
-        self.estimator, self._walls = est, walls
+        self.estimator = est
         self.posterior = Posterior(
             est.coordinates, lambda z: ratio(z)[:, None], normalised=False, x=self.x_obs
         )
