@@ -307,7 +307,23 @@ def test_second_stage_starts_at_the_trained_product():
     h, g = product.log_ratio(theta, x[0]), both.log_ratio(theta, x[0])
     # the network of pairs starts with last weights of 1e-3
     assert abs(h).max() > 1 and 0 < abs(h - g).max() < 0.01
-    assert len(both.history) == 1 and len(both.history[0]) == 1
+    assert len(both.history) == 1 and both.history[0].epoch.tolist() == [0, 1]
+
+
+def test_pairs_that_gain_nothing_are_left_out():
+    """Trap: twenty numbers of noise for a network of pairs to learn by heart."""
+    rng = np.random.default_rng(1)
+    theta = square().sample(600, rng)
+    x = theta[:, :1] + rng.normal(size=(600, 20))
+    how = {"epochs": 100, "rng": 3}
+    hard = {"epochs": 8, "learning_rate": 2e-2}
+    product = NRE(square(), **how).fit(theta, x)
+    both = NRE(square(), refine=hard, **how).fit(theta, x)
+    losses = both.history[0].validation_loss
+    assert losses.idxmin() == 0 and losses[1:].min() > losses[0] + 0.01
+    h, g = product.log_ratio(theta, x[0]), both.log_ratio(theta, x[0])
+    # the network of pairs is that of the start, with last weights of 1e-3
+    assert abs(h - g).max() < 0.01
 
 
 def test_refinement_of_a_ring():

@@ -118,7 +118,9 @@ def test_lost_mass_is_found():
         bounds, edge, cut = truncate(
             lambda t: -0.5 * t**2, box, 1e-6, np.random.default_rng(6)
         )
-        r = Round(1, box.bounds, box.log_volume, 1, 0, 0, 0.0, bounds, 0.0, edge, cut)
+        r = Round(
+            1, box.bounds, box.log_volume, 1, 0, 0, 1, 0.0, bounds, 0.0, edge, cut
+        )
         found.append(r.lost(prior))
     mass, name, side = found[1]
     # density at 1, times 1 % of the box of 7 units, over the mass below 1
@@ -130,7 +132,7 @@ def test_lost_mass_is_found():
 
 def test_round_as_plain_numbers():
     box = np.array([[0.0, 1.0]])
-    r = Round(2, box, -0.5, 10, 5, 1, 0.7, box / 2, -1.0, box, box)
+    r = Round(2, box, -0.5, 10, 5, 1, 30, 0.7, box / 2, -1.0, box, box)
     again = Round.restore(json.loads(json.dumps(r.plain())))
     assert again.plain() == r.plain()
     assert again.ratio == pytest.approx(np.exp(-0.5))

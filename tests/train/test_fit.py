@@ -105,6 +105,35 @@ def test_best_epoch_in_the_middle():
     np.testing.assert_array_equal(last.params["w"], path[-1]["params"]["w"])
 
 
+def test_the_start_counts_where_it_is_asked_to(tmp_path):
+    """Trap: fine-tuning that makes good weights worse returns the worse ones."""
+    x, y = _line()
+    good = _fit(data=(x, y), epochs=200).params
+    bad = {"optimizer": gv.optim.adam(1.0), "epochs": 6, "data": (x, y), "params": good}
+    worse = _fit(**bad)
+    kept = _fit(restore_best="start", **bad)
+    assert worse.best["epoch"] >= 1 and kept.best["epoch"] == 0
+    assert kept.best["loss"] < worse.best["loss"]
+    for name in good:
+        np.testing.assert_array_equal(kept.params[name], good[name])
+    assert kept.history.epoch.tolist() == list(range(7))
+    assert kept.history.validation_loss[0] == kept.best["loss"]
+    same = kept.history.iloc[1:].reset_index(drop=True).drop(columns="seconds")
+    assert same.equals(worse.history.drop(columns="seconds"))
+    # where training helps it is as ever; a resumed one knows the start still
+    more = {"data": (x, y), "restore_best": "start"}
+    helped = _fit(epochs=5, **more)
+    assert helped.best["epoch"] > 0
+    path = tmp_path / "a.h5"
+    _fit(restore_best="start", checkpoint=path, **{**bad, "epochs": 3})
+    again = _fit(restore_best="start", resume=path, **bad)
+    assert again.best == kept.best and len(again.history) == 7
+    # without validation rows the last weights, and no epoch 0
+    assert _fit(validation=0, epochs=2, **more).history.epoch.tolist() == [1, 2]
+    with pytest.raises(ValueError, match="restore_best is 'end'"):
+        _fit(restore_best="end")
+
+
 @pytest.mark.filterwarnings("ignore:gv.train.fit. the validation loss")
 def test_nan_validation_first():
     """Trap: NaN first, then nothing counts as better. The validation loss is NaN until

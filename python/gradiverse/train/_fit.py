@@ -313,9 +313,10 @@ def fit(
     callback : callable, optional
         Called after each epoch with a dict: the row of the history, params and state. A
         true result ends the training.
-    restore_best : bool
+    restore_best : bool or "start"
         Return the weights of the lowest validation loss, not the last ones. Without
-        validation always the last ones.
+        validation always the last ones. "start": the weights that were given count too,
+        as epoch 0, for training that goes on from a good place.
 
     Returns
     -------
@@ -345,6 +346,10 @@ def fit(
     (20, ['epoch', 'train_loss', 'validation_loss'])
     """
     _check(optimizer, batch_size, epochs, patience, callback)
+    if restore_best not in (True, False, "start"):
+        raise ValueError(
+            f"{WHO}: restore_best is {restore_best!r}, not a bool or 'start'"
+        )
     options = {
         "rng": rng,
         "validation": validation,
@@ -358,5 +363,7 @@ def fit(
         checkpoint = _Checkpoint(checkpoint, restore_best)
     if resume is not None and resume is not False:
         _resume(training, resume, checkpoint)
+    if restore_best == "start":
+        training.count_start()
     run = _Run(training, epochs, patience, callback, checkpoint, restore_best)
     return run(progress)

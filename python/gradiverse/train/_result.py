@@ -22,8 +22,9 @@ class Fit:
     state : nest of arrays or None
         Running statistics that belong to them.
     history : DataFrame
-        One row per epoch: epoch (from 1), train_loss, validation_loss (NaN without
-        validation), lr (of the epoch's last step), seconds.
+        One row per epoch: epoch (from 1; 0 for the start where it counts), train_loss,
+        validation_loss (NaN without validation), lr (of the epoch's last step) and
+        seconds.
     best : dict
         ``epoch`` and ``loss`` of the lowest validation loss (training loss without
         validation); epoch None where no loss was finite.

@@ -1,6 +1,7 @@
 """A training at some point: what goes on from there is a function of its fields."""
 
 import math
+import time
 import warnings
 
 import numpy as np
@@ -83,6 +84,20 @@ class Training:
         raise NotImplementedError
 
     # --- epochs -----------------------------------------------------------------------
+    def count_start(self):
+        """Have the weights of the start compete as those of an epoch 0."""
+        if self.records or self.done or not len(self.validation_rows):
+            return
+        begin = time.perf_counter()
+        params, net = self.current()
+        valid = self.check(params, net, self.validation_rows)
+        spent = time.perf_counter() - begin
+        if math.isfinite(valid):
+            self.best = {"epoch": 0, "loss": valid}
+            self.best_weights = _copy(params, net)
+        numbers = (0, math.nan, valid, math.nan, spent)
+        self.records.append(dict(zip(COLUMNS, numbers, strict=True)))
+
     def close_epoch(self, stop, seconds):
         """Validate, keep the best, note the epoch; None where `stop` came first."""
         params, net = self.current()
