@@ -4,7 +4,7 @@
 
 Rivals are taken from the virtual environment `.venv-rivals` beside the package (made
 on first use with `pip install` of the list below); they are no requirement of the
-package. With --write the table replaces the one in docs/benchmarks.md.
+package. With --write its rows replace those of the same work in docs/benchmarks.md.
 """
 
 import argparse
@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RIVALS = ROOT / ".venv-rivals"
 PACKAGES = [
     "torch==2.13.0", "jax==0.10.2", "autograd", "scikit-learn", "george", "tinygp",
-    "scipy", "pandas", "jaxpm==0.1.6", "setuptools<80", "optax",
+    "scipy", "pandas", "jaxpm==0.1.6", "setuptools<80", "optax", "sbi==0.27.0",
+    "swyft==0.4.5",
 ]  # fmt: skip
 CASES = {
     "engine": (1, 2),
@@ -91,6 +92,19 @@ def table(results):
     return "\n".join(rows)
 
 
+def key(row):
+    """What a row measures: its work without the note, threads and unit."""
+    work, threads, ours = (cell.strip() for cell in row.split("|")[1:4])
+    return work.split(" (")[0], threads, ours.partition(" ")[2]
+
+
+def merged(before, text):
+    """The table `before`, its rows replaced by those of `text` with the same key."""
+    rows = {key(row): row for row in before.strip().splitlines()}
+    rows.update((key(row), row) for row in text.splitlines())
+    return "\n".join(rows.values())
+
+
 def main():
     """Run the cases named on the command line (default: all) and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed")
@@ -108,8 +122,8 @@ def main():
     if args.write:
         page = ROOT / "docs" / "benchmarks.md"
         before, rest = page.read_text().split(BEGIN)
-        after = rest.split(END)[1]
-        page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        present, after = rest.split(END)
+        page.write_text(f"{before}{BEGIN}\n{merged(present, text)}\n{END}{after}")
 
 
 if __name__ == "__main__":
