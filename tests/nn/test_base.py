@@ -1,5 +1,9 @@
 """Layers as functions of nested dicts: seeds, dtypes, states, keys, errors."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -178,6 +182,25 @@ def test_other_initialisers():
         initialiser("glorot")
     with pytest.raises(ValueError, match="matrix"):
         initialiser("orthogonal")(rng, (3,), 3, 3, "float32")
+
+
+def test_orthogonal_is_a_function_of_the_seed():
+    """NumPy's factors of 300 rows depend on the threads of its BLAS."""
+    code = (
+        "import gradiverse as gv; l = gv.nn.Linear(300, 300, init_weight='orthogonal');"
+        "print(l.init(3, 'float64')['weight'].tobytes().hex())"
+    )
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    one, two = (
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+            env=os.environ | dict.fromkeys(names, threads),
+        ).stdout
+        for threads in "12"
+    )  # fmt: skip
+    w = np.frombuffer(bytes.fromhex(one)).reshape(300, 300)
+    np.testing.assert_allclose(w @ w.T, np.eye(300), atol=1e-13)
+    assert one == two
 
 
 def test_networks_take_part_in_every_transform():

@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from ..graph import emit
+
 __all__ = ["initialiser"]
 
 
@@ -36,7 +38,8 @@ def _orthogonal(rng, shape, fan_in, fan_out, dtype):
             f"initialiser 'orthogonal': a matrix is needed, not shape {shape}"
         )
     rows, columns = shape[0], math.prod(shape[1:])
-    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    a = rng.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = emit("qr", (a,))  # NumPy's depends on the number of threads
     q = q * np.sign(np.diag(r))
     return (q if rows >= columns else q.T).reshape(shape).astype(dtype)
 

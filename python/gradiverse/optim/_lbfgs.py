@@ -2,7 +2,8 @@
 
 Directions by the two-loop recursion, step lengths by a search for the strong Wolfe
 conditions (Nocedal & Wright 2006, algorithms 7.4, 3.5 and 3.6). All in float64 on one
-vector; the function may be single precision.
+vector; the function may be single precision. Inner products are not those of the BLAS,
+whose order of terms depends on its threads.
 """
 
 from dataclasses import dataclass
@@ -41,18 +42,23 @@ class Point:
     length: float = 0.0
 
 
+def _dot(a, b):
+    """Inner product, summed in an order that depends on the length alone."""
+    return np.add.reduce(a * b)
+
+
 def _direction(p):
     """Minus the approximate inverse Hessian times the gradient."""
     q, weights = p.g.copy(), []
     for s, y in zip(p.s[::-1], p.y[::-1], strict=True):
-        rho = 1.0 / (s @ y)
-        a = rho * (s @ q)
+        rho = 1.0 / _dot(s, y)
+        a = rho * _dot(s, q)
         q -= a * y
         weights.append((rho, a))
     if len(p.s):
-        q *= (p.s[-1] @ p.y[-1]) / (p.y[-1] @ p.y[-1])
+        q *= _dot(p.s[-1], p.y[-1]) / _dot(p.y[-1], p.y[-1])
     for s, y, (rho, a) in zip(p.s, p.y, weights[::-1], strict=True):
-        q += s * (a - rho * (y @ q))
+        q += s * (a - rho * _dot(y, q))
     return -q
 
 
@@ -75,7 +81,7 @@ class _Line:
 
     def __init__(self, f, p, d):
         self.f, self.p, self.d = f, p, d
-        self.slope = float(p.g @ d)
+        self.slope = float(_dot(p.g, d))
         self.evaluations = 0
 
     def __call__(self, t):
@@ -84,7 +90,7 @@ class _Line:
         value, g = self.f(self.p.x + t * self.d)
         if not (np.isfinite(value) and np.isfinite(g).all()):
             return t, np.inf, np.nan, g
-        return t, value, float(g @ self.d), g
+        return t, value, float(_dot(g, self.d)), g
 
     def high(self, at):
         """Does it lie above the line of sufficient decrease? Differences below rounding
@@ -155,7 +161,7 @@ def iterate(f, p, history, most):
         None where no step decreases the value.
     """
     d = _direction(p)
-    if not p.g @ d < 0:
+    if not _dot(p.g, d) < 0:
         p = Point(p.x, p.f, p.g, p.s[:0], p.y[:0])
         d = -p.g
     first = 1.0 if len(p.s) else min(1.0, 1.0 / np.abs(p.g).sum())
@@ -167,7 +173,7 @@ def iterate(f, p, history, most):
     t, value, _, g = found
     s, y = t * d, g - p.g
     keep_s, keep_y = p.s, p.y
-    if s @ y > 1e-10 * np.sqrt((s @ s) * (y @ y)):
+    if _dot(s, y) > 1e-10 * np.sqrt(_dot(s, s) * _dot(y, y)):
         keep_s = np.concatenate([p.s, s[None]])[-history:]
         keep_y = np.concatenate([p.y, y[None]])[-history:]
     return Point(p.x + s, value, g, keep_s, keep_y, t)
