@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from gradiverse.inference import Prior
+from gradiverse.inference import Bank, Prior
 
 BLOCK = st.multivariate_normal([1.0, 2.0], [[2.0, 0.5], [0.5, 1.0]])
 
@@ -158,6 +158,66 @@ def test_vectors_and_other_objects():
     )
 
 
+class Shifted:
+    """A distribution of one's own, with rounding errors if asked for."""
+
+    def __init__(self, shift, error=0.0):
+        of = st.norm(shift, 1e-3)
+        self.cdf, self.sf, self.isf = of.cdf, of.sf, of.isf
+        self.logpdf, self.support = of.logpdf, of.support
+        self._of, self._error = of, error
+
+    def ppf(self, p):
+        return self._of.ppf(p) * (1 + self._error)
+
+
+def histogram(seed):
+    draws = np.random.default_rng(seed).normal(size=200)
+    return st.rv_histogram(np.histogram(draws, bins=20)).freeze()
+
+
+@pytest.mark.parametrize(
+    "make, one, other",
+    [
+        (lambda mu: st.Normal(mu=mu, sigma=1.0), 0.0, 50.0),
+        (histogram, 1, 2),
+        (Shifted, 1000.0, 1000.0001),
+    ],
+)
+def test_objects_are_told_apart(make, one, other, tmp_path):
+    """By quantiles, in units of their spread; a bank is of one of them alone."""
+    prior = Prior(a=make(one), b=(0.0, 1.0))
+    assert prior == Prior(a=make(one), b=(0.0, 1.0))
+    assert prior != Prior(a=make(other), b=(0.0, 1.0))
+    assert json.loads(json.dumps(prior.describe())) == prior.describe()
+    Bank(tmp_path / "a.h5", prior).close()
+    Bank(tmp_path / "a.h5", Prior(a=make(one), b=(0.0, 1.0))).close()
+    with pytest.raises(ValueError, match="made with another prior, of a, b"):
+        Bank(tmp_path / "a.h5", Prior(a=make(other), b=(0.0, 1.0)))
+
+
+def test_rounding_does_not_make_another_prior():
+    assert Prior(a=Shifted(7.0)) == Prior(a=Shifted(7.0, 4e-16))
+    assert Prior(a=Shifted(7.0)) != Prior(a=Shifted(7.0, 1e-9))
+
+
+def test_cut_from():
+    prior = mixed()
+    inf = (-np.inf, np.inf)
+    box = [inf, inf, (0, 5), (0, 1), (1, 9), (0.01, 2), inf]
+    cut = mixed().truncate(box)
+    assert cut.cut_from(prior) and prior.cut_from(prior) and not prior.cut_from(cut)
+    assert cut.truncate([inf] * 3 + [(0.5, 1)] + [inf] * 3).cut_from(cut)
+    assert not Prior(a=st.norm(0, 1)).cut_from(Prior(a=st.norm(0, 2)))
+    assert not Prior(a=(0.0, 1.0)).cut_from(Prior(b=(0.0, 1.0)))
+
+
+@pytest.mark.parametrize("rng", [None, True, 0.5, "seed"])
+def test_draws_need_a_seed(rng):
+    with pytest.raises(TypeError, match="rng must be a seed"):
+        mixed().sample(3, rng)
+
+
 @pytest.mark.parametrize(
     "build, message",
     [
@@ -176,10 +236,16 @@ def test_vectors_and_other_objects():
             "positive definite",
         ),
         (lambda: mixed().truncate([(0, 1)] * 7), "correlated"),
-        (lambda: Prior(a=(0.0, 1.0)).truncate([(2.0, 3.0)]), "empty"),
+        (
+            lambda: Prior(a=(0.0, 1.0)).truncate([(2.0, 3.0)]),
+            r"empty: \(2.0, 3.0\) within \(0.0, 1.0\)",
+        ),
         (lambda: Prior(a=(0.0, 1.0)).truncate([(np.nan, 3.0)]), "NaN"),
         (lambda: Prior(a=(0.0, 1.0)).truncate([0.0, 3.0]), "pair for each"),
-        (lambda: Prior(a=st.norm(0, 1)).truncate([(50.0, 51.0)]), "no prior mass"),
+        (
+            lambda: Prior(a=st.norm(0, 1)).truncate([(50.0, 51.0)]),
+            r"the box \(50.0, 51.0\) of 'a' holds no prior mass",
+        ),
         (lambda: Prior(a=(0.0, 1.0)).log_prob([[0.0, 1.0]]), "one column"),
         (lambda: Prior(a=(0.0, 1.0)).ppf([[1.5]]), "lie in"),
         (lambda: Prior(a=(0.0, 1.0)).sample(1.5, 0), "integer"),

@@ -12,6 +12,7 @@ from . import _bank_file, _bank_writer, _parallel
 from ._bank_file import Column, Layout
 from ._bank_writer import FAILED, FREE, RESERVED, VALID
 from ._claims import writing
+from ._parse import same
 from .prior import Prior
 
 STATUS = {"free": FREE, "reserved": RESERVED, "valid": VALID, "failed": FAILED}
@@ -54,10 +55,13 @@ def agreed(path, stored, prior):
     stored = json.loads(str(stored))
     if prior is None:
         return Prior.restore(stored)
-    if stored != json.loads(json.dumps(prior.describe())):
+    mine = json.loads(json.dumps(prior.describe()))
+    shown = json.dumps(stored["distributions"])
+    equal = same(stored.pop("distributions"), mine.pop("distributions"))
+    if not equal or stored != mine:
         raise ValueError(
             f"{path} was made with another prior, of {', '.join(stored['names'])}: "
-            f"{json.dumps(stored['distributions'])[:300]}; open it with that one (or "
+            f"{shown[:300]}; open it with that one (or "
             "none), and give boxes of it to simulate(prior=)"
         )
     return prior

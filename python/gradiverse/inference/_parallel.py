@@ -18,15 +18,21 @@ class Result:
         self.raised = raised  # rows whose simulation raised an exception
 
 
+def seeded(rng, who):
+    """rng itself; TypeError if it is nothing that fixes the draws."""
+    if rng is None or isinstance(rng, (bool, float, str)):
+        raise TypeError(
+            f"{who}: rng must be a seed, a SeedSequence or a Generator, got {rng!r}"
+        )
+    return rng
+
+
 def entropy(rng):
     """Seed material (entropy, spawn key) of a seed, SeedSequence or Generator."""
     if isinstance(rng, np.random.Generator):
         return [int(v) for v in rng.integers(0, 2**32, 8)], ()
+    rng = seeded(rng, "Bank.simulate")
     if not isinstance(rng, np.random.SeedSequence):
-        if rng is None or isinstance(rng, (bool, float)):
-            raise TypeError(
-                f"rng must be a seed, a SeedSequence or a Generator, got {rng!r}"
-            )
         rng = np.random.SeedSequence(rng)
     value = rng.entropy
     value = int(value) if np.ndim(value) == 0 else [int(v) for v in value]
@@ -214,6 +220,13 @@ class Flight:
 
     def submit(self, tag, function, *args):
         future = self.executor.submit(function, *args, **self._options)
+        for method in ("add_done_callback", "result", "cancel"):
+            if not callable(getattr(future, method, None)):
+                raise TypeError(
+                    f"submit of the executor {type(self.executor).__name__} returned a "
+                    f"{type(future).__name__} without {method}(); futures must be like "
+                    "those of concurrent.futures"
+                )
         self._futures[tag] = future
         future.add_done_callback(lambda _: self._done.put(tag))
 

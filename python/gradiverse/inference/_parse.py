@@ -6,6 +6,7 @@ from . import _distributions as family
 
 _METHODS = ("cdf", "sf", "ppf", "isf", "logpdf", "support")
 _NEW_METHODS = ("cdf", "ccdf", "icdf", "iccdf", "logpdf", "support")
+_SHARES = np.array([0.001, *np.arange(1, 20) / 20, 0.999])  # quantiles in descriptions
 
 
 def columns(key, value):
@@ -142,8 +143,11 @@ def _is_vector(value):
     return False
 
 
-def describe(value, k):
-    """One entry in plain types; k is its number of columns."""
+def describe(key, value, k):
+    """One entry in plain types; k is its number of columns.
+
+    Objects are told from each other by quantiles of every column.
+    """
 
     def plain(v):
         return np.asarray(v, dtype=float).tolist()
@@ -161,7 +165,34 @@ def describe(value, k):
             arguments = {key: plain(v) for key, v in _arguments(value).items()}
             return {"kind": "scipy", "name": name, "arguments": arguments}
     cls = type(value)
-    return {"kind": "object", "type": f"{cls.__module__}.{cls.__qualname__}", "k": k}
+    return {
+        "kind": "object",
+        "type": f"{cls.__module__}.{cls.__qualname__}",
+        "k": k,
+        "quantiles": [plain(p.ppf(_SHARES[:, None])[:, 0]) for p in _parts(key, value)],
+    }
+
+
+def same(one, other):
+    """Whether two descriptions, dicts of entries, are of the same distributions.
+
+    Quantiles of objects may differ by the rounding of another machine or release.
+    """
+    if list(one) != list(other):
+        return False
+    return all(_same_entry(one[key], other[key]) for key in one)
+
+
+def _same_entry(a, b):
+    a, b = dict(a), dict(b)
+    p, q = (np.array(d.pop("quantiles", []), dtype=float) for d in (a, b))
+    if a != b or p.shape != q.shape:
+        return False
+    if not p.size:
+        return True
+    # in units of each column's spread, which may be small beside its place
+    room = 1e-8 * np.ptp(p, axis=1) + 1e-14 * abs(p).max(axis=1)
+    return bool((abs(p - q) <= room[:, None]).all())
 
 
 def restore(key, kind):

@@ -9,7 +9,8 @@ import itertools
 import numpy as np
 
 from . import _distributions as family
-from ._parse import columns, describe, restore
+from ._parallel import seeded
+from ._parse import columns, describe, restore, same
 
 _BLOCK = 1 << 14  # numbers worked on at once, so that they stay in cache
 _TINY = 2.0**-54
@@ -107,7 +108,7 @@ class Prior:
         if not (self._mass > 0).all():
             i = int(np.argmin(self._mass))
             raise ValueError(
-                f"the box {tuple(self.bounds[i])} of '{self.names[i]}' holds no prior "
+                f"the box {_pair(self.bounds[i])} of '{self.names[i]}' holds no prior "
                 "mass in double precision: widen it"
             )
         self._truncated = bool(cut.any())
@@ -140,7 +141,7 @@ class Prior:
 
     def sample(self, n, rng):
         """n draws (n, d), float64; rng is a seed, SeedSequence or Generator."""
-        rng = np.random.default_rng(rng)
+        rng = np.random.default_rng(seeded(rng, "Prior.sample"))
         out = np.empty((_count(n), self.d))
         rows = max(1, _BLOCK // self.d)
         for i in range(0, len(out), rows):
@@ -238,8 +239,8 @@ class Prior:
         )
         for i in np.flatnonzero(new[:, 0] >= new[:, 1])[:1]:
             raise ValueError(
-                f"the box of '{self.names[i]}' is empty: {tuple(box[i])} within "
-                f"{tuple(self.bounds[i])}"
+                f"the box of '{self.names[i]}' is empty: {_pair(box[i])} within "
+                f"{_pair(self.bounds[i])}"
             )
         for cols, part in self._parts:
             if isinstance(part, family.Correlated) and np.isfinite(new[cols]).any():
@@ -251,12 +252,25 @@ class Prior:
         return self._copy(new)
 
     def describe(self):
-        """A description in plain types (JSON), from which `restore` makes the prior."""
-        kinds = {key: describe(*kind) for key, kind in self._kinds.items()}
-        text = {"names": list(self.names), "distributions": kinds}
+        """A description in plain types (JSON), from which `restore` makes the prior.
+
+        Objects of other kinds are described by their type and quantiles.
+        """
+        text = {"names": list(self.names), "distributions": self._described()}
         if self._truncated:
             text["bounds"] = self.bounds.tolist()
         return text
+
+    def _described(self):
+        return {key: describe(key, *kind) for key, kind in self._kinds.items()}
+
+    def cut_from(self, other):
+        """Whether this is another prior, or that prior in a smaller box."""
+        if self.names != other.names or not _within(self.bounds, other.bounds):
+            return False
+        if self._kinds is other._kinds:  # one was truncated to the other
+            return True
+        return same(self._described(), other._described())
 
     @classmethod
     def restore(cls, description):
@@ -278,7 +292,7 @@ class Prior:
     def __eq__(self, other):
         if not isinstance(other, Prior):
             return NotImplemented
-        return self.describe() == other.describe()
+        return self.cut_from(other) and _within(other.bounds, self.bounds)
 
     __hash__ = None
 
@@ -310,6 +324,16 @@ def _merged(parts):
         else:
             out += run
     return out
+
+
+def _within(box, other):
+    """Whether a box (d, 2) lies inside another, edges included."""
+    return bool((box[:, 0] >= other[:, 0]).all() and (box[:, 1] <= other[:, 1]).all())
+
+
+def _pair(edges):
+    """Edges of a box in a message."""
+    return tuple(edges.tolist())
 
 
 def _count(n):
