@@ -108,6 +108,15 @@ def mae(prediction, target, weights=None, reduction="mean"):
     ----------
     prediction, target, weights, reduction
         As for `mse`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradiverse.nn import losses
+    >>> float(losses.mae(np.array([1.0, 2.0]), np.array([1.5, 0.5])))
+    1.0
+    >>> float(losses.mae(np.array([1.0, 2.0]), np.array([1.5, 0.5]), weights=[3, 1]))
+    0.75
     """
     prediction, target = _pair(prediction, target, "mae")
     return _reduced(np.abs(prediction - target), weights, reduction, "mae")

@@ -43,6 +43,19 @@ class Optimizer:
     name : str
     schedule : Schedule
         The learning rate.
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> opt = gv.optim.sgd(0.5, momentum=0.9)
+    >>> isinstance(opt, gv.optim.Optimizer)
+    True
+    >>> params = {"x": np.array([4.0])}
+    >>> state = opt.init(params)
+    >>> for _ in range(2):  # gradient of x^2 / 2: x itself
+    ...     params, state = opt.update(params, state, params)
+    >>> params["x"], int(state["step"])
+    (array([-0.8]), 2)
     """
 
     name = "optimizer"

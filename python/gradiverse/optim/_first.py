@@ -4,7 +4,7 @@ import numpy as np
 
 from ..graph import emit
 from ._base import Optimizer
-from ._schedules import fraction, positive
+from ._schedules import fraction, not_negative, positive
 
 __all__ = ["adam", "adamw", "radam", "sgd"]
 
@@ -23,12 +23,12 @@ class _Sgd(Optimizer):
     def __init__(self, lr, momentum, nesterov, weight_decay):
         super().__init__(lr)
         fraction(self.who, momentum=momentum)
-        if weight_decay < 0:
-            raise ValueError(f"{self.who}: weight_decay must not be negative")
+        not_negative(self.who, weight_decay=weight_decay)
         if nesterov and not momentum:
             raise ValueError(f"{self.who}: nesterov needs momentum > 0")
-        self.momentum, self.nesterov = momentum, bool(nesterov)
-        self.weight_decay = weight_decay
+        # as float: a number of NumPy would widen single precision
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.weight_decay = float(weight_decay)
         self.moments = ("velocity",) if momentum else ()
 
     def rule(self, rate, step, factor):
@@ -55,10 +55,9 @@ class _Adam(Optimizer):
         super().__init__(lr)
         fraction(self.who, b1=b1, b2=b2)
         positive(self.who, eps=eps)
-        if weight_decay < 0:
-            raise ValueError(f"{self.who}: weight_decay must not be negative")
-        self.b1, self.b2, self.eps = b1, b2, eps
-        self.weight_decay, self.decoupled = weight_decay, decoupled
+        not_negative(self.who, weight_decay=weight_decay)
+        self.b1, self.b2, self.eps = float(b1), float(b2), float(eps)
+        self.weight_decay, self.decoupled = float(weight_decay), decoupled
 
     def scalars(self, rate, step):
         """Rate, factor of sqrt(v), and what is added to it, of this step."""
@@ -90,9 +89,9 @@ class _Adam(Optimizer):
             new = emit(
                 "adam_update",
                 (*flat, *scalars),
-                b1=float(self.b1),
-                b2=float(self.b2),
-                decay=float(coupled),
+                b1=self.b1,
+                b2=self.b2,
+                decay=coupled,
             )
             return tuple(x.reshape(p.shape) for x in new)
 
@@ -211,6 +210,20 @@ def adamw(lr, weight_decay=0.01, b1=0.9, b2=0.999, eps=1e-8):
     Returns
     -------
     Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> opt = gv.optim.adamw(0.1, weight_decay=0.5)
+    >>> params = np.array([1.0, 2.0])
+    >>> params, state = opt.update(params, opt.init(params), params)
+    >>> params.round(6)
+    array([0.85, 1.8 ])
     """
     return _AdamW(lr, b1, b2, eps, weight_decay, True)
 
@@ -232,5 +245,19 @@ def radam(lr, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0):
     Returns
     -------
     Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> opt = gv.optim.radam(0.1)
+    >>> params = np.array([1.0, 2.0])
+    >>> params, state = opt.update(params, opt.init(params), params)
+    >>> params.round(6)
+    array([0.9, 1.8])
     """
     return _Radam(lr, b1, b2, eps, weight_decay, False)

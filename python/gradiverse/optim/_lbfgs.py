@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._base import Optimizer
-from ._schedules import positive
+from ._schedules import positive, whole
 
 __all__ = ["Lbfgs", "Point", "iterate", "lbfgs"]
 
@@ -186,11 +186,7 @@ class Lbfgs(Optimizer):
 
     def __init__(self, history, tolerance, max_evaluations):
         super().__init__(1.0)
-        for name, value in (("history", history), ("max_evaluations", max_evaluations)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(
-                    f"{self.who}: {name} must be a positive int, not {value!r}"
-                )
+        whole(self.who, 1, history=history, max_evaluations=max_evaluations)
         positive(self.who, tolerance=tolerance)
         self.history, self.tolerance = int(history), tolerance
         self.max_evaluations = int(max_evaluations)

@@ -6,6 +6,7 @@ which `gradiverse.train.fit` fills in; ``per="epoch"`` counts epochs instead of 
 """
 
 import math
+import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,25 +23,43 @@ __all__ = [
 ]
 
 
+def number(who, name, v, fits, what):
+    """v, a finite number other than a bool that fits; ValueError that names it."""
+    real = isinstance(v, numbers.Real) and not isinstance(v, bool)
+    if not (real and math.isfinite(v) and fits(v)):
+        raise ValueError(f"{who}: {name} must {what}, not {v!r}")
+
+
 def positive(who, **values):
     """Check that numbers are finite and positive."""
     for name, v in values.items():
-        if not (isinstance(v, (int, float, np.number)) and math.isfinite(v) and v > 0):
-            raise ValueError(f"{who}: {name} must be a positive number, not {v!r}")
+        number(who, name, v, lambda v: v > 0, "be a positive number")
+
+
+def not_negative(who, **values):
+    """Check that numbers are finite and not negative."""
+    for name, v in values.items():
+        number(who, name, v, lambda v: v >= 0, "be a number that is not negative")
 
 
 def fraction(who, **values):
     """Check that numbers lie in [0, 1)."""
     for name, v in values.items():
-        if not (isinstance(v, (int, float, np.number)) and 0 <= v < 1):
-            raise ValueError(f"{who}: {name} must lie in [0, 1), not {v!r}")
+        number(who, name, v, lambda v: 0 <= v < 1, "lie in [0, 1)")
 
 
-def _length(who, name, n, zero=False):
-    if n is None:
-        return
-    if not isinstance(n, (int, float, np.number)) or not (n > 0 or (zero and n == 0)):
-        raise ValueError(f"{who}: {name} must be a positive number, not {n!r}")
+def whole(who, least, **values):
+    """Check that numbers are ints of at least `least`."""
+    for name, v in values.items():
+        if not isinstance(v, numbers.Integral) or isinstance(v, bool) or v < least:
+            raise ValueError(
+                f"{who}: {name} must be an int of at least {least}, not {v!r}"
+            )
+
+
+def _given(**values):
+    """Those that are not None."""
+    return {name: v for name, v in values.items() if v is not None}
 
 
 def _real(step):
@@ -141,8 +160,9 @@ class _OneCycle(Schedule):
     final: float = 0.0
 
     def at(self, t):
-        last = max(self._whole("one_cycle") - 1, 1e-300)
-        top = max(self.rise * self._whole("one_cycle") - 1, 0.0)
+        one = 1 / self.unit  # a step; the rate of step 0 is that of t = 0
+        last = max(self._whole("one_cycle") - one, 1e-300)
+        top = max(self.rise * self._whole("one_cycle") - one, 0.0)
         down = np.minimum(np.maximum((t - top) / max(last - top, 1e-300), 0.0), 1.0)
         falling = _blend(self.lr, self.final, down)
         if top == 0.0:
@@ -168,9 +188,9 @@ class _Warmup(Schedule):
     after: Schedule | None = None
     steps: float = 1
 
-    def at(self, t):
-        ramp = np.minimum((t + 1 / self.unit) / self.steps, 1.0)
-        return ramp * self.after(t * self.unit)
+    def __call__(self, step):
+        ramp = np.minimum((_real(step) / self.unit + 1 / self.unit) / self.steps, 1.0)
+        return ramp * self.after(step)
 
     def bind(self, steps, per_epoch):
         bound = super().bind(steps, per_epoch)
@@ -255,9 +275,9 @@ def cosine(lr, steps=None, warmup=0, final=0.0, per="step"):
     >>> float(rate(0)), float(rate(5)), float(rate(10))
     (1.0, 0.5, 0.0)
     """
-    positive("gv.optim.cosine", lr=lr)
-    _length("gv.optim.cosine", "steps", steps)
-    _length("gv.optim.cosine", "warmup", warmup, zero=True)
+    who = "gv.optim.cosine"
+    positive(who, lr=lr, **_given(steps=steps))
+    not_negative(who, warmup=warmup, final=final)
     return _Cosine(per=per, lr=lr, steps=steps, warmup=warmup, final=final)
 
 
@@ -280,10 +300,18 @@ def one_cycle(lr, steps=None, rise=0.3, start=None, final=None, per="step"):
     Returns
     -------
     Schedule
+
+    Examples
+    --------
+    >>> import gradiverse as gv
+    >>> rate = gv.optim.one_cycle(1.0, steps=102, rise=0.5)
+    >>> [round(float(rate(t)), 3) for t in (0, 25, 50, 101)]
+    [0.04, 0.52, 1.0, 0.0]
     """
-    positive("gv.optim.one_cycle", lr=lr)
-    fraction("gv.optim.one_cycle", rise=rise)
-    _length("gv.optim.one_cycle", "steps", steps)
+    who = "gv.optim.one_cycle"
+    positive(who, lr=lr, **_given(steps=steps))
+    fraction(who, rise=rise)
+    not_negative(who, **_given(start=start, final=final))
     start = lr / 25 if start is None else start
     final = start / 1e4 if final is None else final
     return _OneCycle(per=per, lr=lr, steps=steps, rise=rise, start=start, final=final)
@@ -303,6 +331,13 @@ def exponential(lr, factor, every=1, per="step"):
     Returns
     -------
     Schedule
+
+    Examples
+    --------
+    >>> import gradiverse as gv
+    >>> rate = gv.optim.exponential(1.0, factor=0.25, every=10)
+    >>> float(rate(5)), float(rate(10))
+    (0.5, 0.25)
     """
     positive("gv.optim.exponential", lr=lr, factor=factor, every=every)
     return _Exponential(per=per, lr=lr, factor=factor, every=every)
@@ -322,6 +357,13 @@ def staircase(lr, factor, every, per="step"):
     Returns
     -------
     Schedule
+
+    Examples
+    --------
+    >>> import gradiverse as gv
+    >>> rate = gv.optim.staircase(1.0, factor=0.5, every=10)
+    >>> float(rate(9)), float(rate(10)), float(rate(20))
+    (1.0, 0.5, 0.25)
     """
     positive("gv.optim.staircase", lr=lr, factor=factor, every=every)
     return _Exponential(per=per, lr=lr, factor=factor, every=every, stairs=True)
@@ -340,11 +382,17 @@ def warmup(lr, steps, per="step"):
     Returns
     -------
     Schedule
+
+    Examples
+    --------
+    >>> import gradiverse as gv
+    >>> rate = gv.optim.warmup(gv.optim.staircase(1.0, 0.5, every=10), steps=4)
+    >>> [float(rate(t)) for t in (0, 1, 3, 9, 10)]
+    [0.25, 0.5, 1.0, 1.0, 0.5]
     """
-    _length("gv.optim.warmup", "steps", steps)
-    if steps is None:
-        raise ValueError("gv.optim.warmup: give the number of steps of the rise")
-    return _Warmup(per=per, after=as_schedule(lr, "gv.optim.warmup"), steps=steps)
+    who = "gv.optim.warmup"
+    positive(who, steps=steps)
+    return _Warmup(per=per, after=as_schedule(lr, who), steps=steps)
 
 
 def plateau(lr, factor=0.1, patience=10, threshold=1e-4, cooldown=0, least=0.0):
@@ -370,15 +418,24 @@ def plateau(lr, factor=0.1, patience=10, threshold=1e-4, cooldown=0, least=0.0):
     Returns
     -------
     Schedule
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> x = np.random.default_rng(0).normal(size=100)
+    >>> r = gv.train.fit(
+    ...     lambda p, batch: abs(batch - p).mean(), 0.0, x, batch_size=20, epochs=12,
+    ...     optimizer=gv.optim.sgd(gv.optim.plateau(1.0, factor=0.5, patience=2)))
+    >>> bool(r.history.lr.is_monotonic_decreasing), float(r.history.lr.iloc[-1]) < 1.0
+    (True, True)
     """
-    positive("gv.optim.plateau", lr=lr, factor=factor)
-    if factor >= 1:
-        raise ValueError(f"gv.optim.plateau: factor must be below 1, not {factor!r}")
-    if patience < 0 or cooldown < 0 or threshold < 0 or not 0 <= least <= lr:
-        raise ValueError(
-            "gv.optim.plateau: patience, cooldown and threshold must not be negative,"
-            " and least must lie in [0, lr]"
-        )
+    who = "gv.optim.plateau"
+    positive(who, lr=lr, factor=factor)
+    fraction(who, factor=factor)
+    whole(who, 0, patience=patience, cooldown=cooldown)
+    not_negative(who, threshold=threshold, least=least)
+    if least > lr:
+        raise ValueError(f"{who}: least must lie in [0, lr], not {least!r}")
     return _Plateau(
         lr=lr,
         factor=factor,

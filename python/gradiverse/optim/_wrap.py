@@ -7,7 +7,7 @@ import numpy as np
 from ..graph import emit
 from ..tree import flatten
 from ._base import Optimizer, float_leaves, matching
-from ._schedules import positive
+from ._schedules import number, positive
 
 __all__ = ["average", "clip"]
 
@@ -44,7 +44,7 @@ class _Clip(_Wrapped):
     def __init__(self, opt, norm):
         super().__init__(opt)
         positive(self.who, norm=norm)
-        self.norm = norm
+        self.norm = float(norm)
 
     def apply(self, grads, state, params, factor):
         square = 0.0
@@ -64,11 +64,9 @@ class _Average(_Wrapped):
 
     def __init__(self, opt, decay):
         super().__init__(opt)
-        if decay is not None and not 0 < decay < 1:
-            raise ValueError(
-                f"{self.who}: decay must lie in (0, 1), or be None for the mean of all"
-                f" steps, not {decay!r}"
-            )
+        if decay is not None:
+            inside = "lie in (0, 1), or be None for the mean of all steps"
+            number(self.who, "decay", decay, lambda d: 0 < d < 1, inside)
         self.decay = decay
 
     def init(self, params):
@@ -111,6 +109,15 @@ def clip(opt, norm):
     Returns
     -------
     Optimizer
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> opt = gv.optim.clip(gv.optim.sgd(1.0), 1.0)
+    >>> params, grads = np.zeros(2), np.array([30.0, 40.0])
+    >>> params, state = opt.update(grads, opt.init(params), params)
+    >>> params.round(6)
+    array([-0.6, -0.8])
     """
     return _Clip(opt, norm)
 
@@ -129,5 +136,16 @@ def average(opt, decay=0.999):
     -------
     Optimizer
         Its state holds the average in ``"average"``.
+
+    Examples
+    --------
+    >>> import numpy as np, gradiverse as gv
+    >>> opt = gv.optim.average(gv.optim.sgd(1.0), decay=None)
+    >>> params = np.zeros(1)
+    >>> state = opt.init(params)
+    >>> for g in (-1.0, -2.0):
+    ...     params, state = opt.update(np.array([g]), state, params)
+    >>> params, opt.evaluated(params, state)  # 1 and 3, and their mean
+    (array([3.]), array([2.]))
     """
     return _Average(opt, decay)
