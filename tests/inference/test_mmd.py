@@ -35,7 +35,7 @@ def test_no_bias_under_the_null_and_the_diagonal_has_one():
 
 def test_statistic_written_out():
     a, b = _normal(0, 7, d=3), _normal(1, 5, 0.5, d=3)
-    result = mmd_test(a, b, 2, n_permutations=20)
+    result = mmd_test(a, b, np.random.default_rng(2), n_permutations=20)
     k = lambda p, q: np.exp(-((p - q) ** 2).sum() / (2 * result.bandwidth**2))  # noqa: E731
     aa = np.mean([k(p, q) for i, p in enumerate(a) for j, q in enumerate(a) if i != j])
     bb = np.mean([k(p, q) for i, p in enumerate(b) for j, q in enumerate(b) if i != j])
@@ -46,7 +46,7 @@ def test_statistic_written_out():
     assert result.bandwidth == pytest.approx(np.median(cross))
     pool = np.concatenate([a, b])
     again = np.random.default_rng(2)
-    for value in result.null[:3]:  # the permutations are those of the seed
+    for value in result.null[:3]:  # the permutations are those of the generator
         pick = again.permutation(12)
         one, other = pool[pick[:7]], np.delete(pool, pick[:7], axis=0)
         assert value == pytest.approx(mmd(one, other, result.bandwidth), abs=1e-13)

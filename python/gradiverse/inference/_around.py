@@ -1,8 +1,8 @@
 """Posteriors given the observation and one more: calibration where it matters."""
 
 from ._pairs import posterior_of
-from ._rows import generator
 from ._sampling import anneal
+from ._streams import stream
 from .posterior import Posterior
 
 __all__ = ["Around"]
@@ -27,7 +27,7 @@ class Around:
         self._estimator, self._given = estimator, posterior
         self.prior, self.names = posterior.prior, posterior.names
         coordinates = estimator.coordinates
-        self._z = coordinates.scores(posterior.sample(n, generator(rng)))
+        self._z = coordinates.scores(posterior.sample(n, stream(rng, "around")))
 
     def __repr__(self):
         return f"<posteriors about one observation, {len(self._z)} draws>"
@@ -45,7 +45,7 @@ class Around:
             raise ValueError(
                 f"around: {n} truths of {len(self._z)} draws; give SNRE.around(n=...)"
             )
-        rows = generator(rng).choice(len(self._z), n, replace=False)
+        rows = stream(rng, "around.sample").choice(len(self._z), n, replace=False)
         return self._estimator.coordinates.theta(self._z[rows])
 
     def posterior(self, x):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ._classifier import fit, logits
-from ._rows import generator, rows
+from ._rows import rows
+from ._streams import stream
 
 
 def c2st(a, b, rng=1, *, folds=5, standardise=True):
@@ -51,7 +52,7 @@ def c2st(a, b, rng=1, *, folds=5, standardise=True):
         raise ValueError(f"{who}: folds={folds!r}; an integer of at least 2 is needed")
     a = rows(a, who, "a", least=folds)
     b = rows(b, who, "b", columns=a.shape[1], least=folds)
-    rng = generator(rng)
+    rng = stream(rng, "c2st")
     if standardise:
         mean, sd = a.mean(axis=0), a.std(axis=0, ddof=1)
         if (sd == 0).any():
@@ -105,7 +106,7 @@ def marginal_c2st(a, b, rng=1, *, dimensions=1, columns=None):
         if dimensions not in (1, 2):
             raise ValueError(f"{who}: dimensions={dimensions!r}; 1 or 2 is needed")
         columns = combinations(range(a.shape[1]), dimensions)
-    seeds = generator(rng)
+    seeds = stream(rng, "marginal_c2st")
     result = {}
     for pick in columns:
         pick = tuple(int(i) for i in np.atleast_1d(pick))

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
-from ._rows import generator
+from ._streams import stream
 from .posterior import Posterior
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.683, 0.8, 0.9, 0.954, 0.99)
@@ -163,7 +163,7 @@ def credibility(est, theta, x, n_draws=1000, rng=0, region=None, draws="posterio
     if draws not in ("posterior", "prior"):
         raise ValueError(f"{who}: draws={draws!r}; choose 'posterior' or 'prior'")
     n_draws = whole(n_draws, 2, who, "n_draws")
-    pairs, rng = Pairs(theta, x, who), generator(rng)
+    pairs, rng = Pairs(theta, x, who), stream(rng, "coverage")
     one = _from_posterior if draws == "posterior" else _from_prior
     found, kinds = [], None
     for truth, data in pairs:

@@ -14,7 +14,8 @@ import numpy as np
 
 from ._classifier import fit, probability
 from ._pairs import whole
-from ._rows import flat_rows, generator, rows
+from ._rows import flat_rows, rows
+from ._streams import stream
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class LC2ST:
         x = flat_rows(x, who, "x")
         if len(x) != n:
             raise ValueError(f"{who}: {len(x)} rows of x for {n} of theta")
-        rng = generator(rng)
+        rng = stream(rng, "lc2st")
         self.base = samples is None
         if self.base:
             samples = rng.normal(size=theta.shape)
@@ -172,7 +173,7 @@ class LC2ST:
             )
             raise ValueError(f"{who}: this test takes {wanted}")
         if self.base:
-            samples = generator(rng).normal(size=(10_000, self.d))
+            samples = stream(rng, "lc2st.test").normal(size=(10_000, self.d))
         samples = rows(samples, who, "samples", columns=self.d)
         x = np.asarray(x_obs, np.float64).reshape(1, -1)
         if x.shape[1] != len(self._mean) or not np.isfinite(x).all():

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ._pairs import whole
-from ._rows import flat_rows, generator
+from ._rows import flat_rows
+from ._streams import stream
 
 _CELLS = 4_000_000  # entries of the kernel matrix at once
 
@@ -154,7 +155,7 @@ def mmd_test(a, b, rng=0, *, n_permutations=500, bandwidth=None):
     who = "gv.inference.mmd_test"
     a, b = _both(a, b, who)
     count = whole(n_permutations, 1, who, "n_permutations")
-    rng = generator(rng)
+    rng = stream(rng, "mmd")
     if bandwidth is None:
         bandwidth = median_distance(a, b, rng)
     bandwidth = _bandwidth(bandwidth, who)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ._pairs import whole
-from ._rows import flat_rows, generator
+from ._rows import flat_rows
+from ._streams import stream
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def posterior_predictive(posterior, simulator, x_obs, summaries=None, n=1000, rn
     True
     """
     who = "gv.inference.posterior_predictive"
-    n, rng = whole(n, 10, who, "n"), generator(rng)
+    n, rng = whole(n, 10, who, "n"), stream(rng, "predictive")
     if hasattr(posterior, "sample"):
         theta = np.asarray(posterior.sample(n, rng))
     else:

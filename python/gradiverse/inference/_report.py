@@ -13,8 +13,8 @@ from . import _figures as figures
 from ._coverage import coverage_table, of_draws
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
 from ._predictive import posterior_predictive
-from ._rows import generator
 from ._sbc import of_ranks, rank
+from ._streams import stream
 from ._tarp import of_shares, references_of, share_nearer
 from ._unfamiliar import misspecification_test
 
@@ -134,7 +134,7 @@ def report(
     """
     who = "gv.inference.report"
     n_draws = whole(n_draws, 9, who, "n_draws")
-    rng = generator(rng)
+    rng = stream(rng, "report")
     pairs = Pairs(theta, x, who)
     if len(pairs) < 20:
         raise ValueError(f"{who}: {len(pairs)} pairs; at least 20 are needed")

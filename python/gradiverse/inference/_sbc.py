@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
-from ._rows import generator
+from ._streams import stream
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def sbc(est, theta, x, n_draws=99, rng=0, *, bins=None):
     """
     who = "gv.inference.sbc"
     n_draws = whole(n_draws, 1, who, "n_draws")
-    pairs, rng = Pairs(theta, x, who), generator(rng)
+    pairs, rng = Pairs(theta, x, who), stream(rng, "sbc")
     n, d = pairs.theta.shape
     if n < 10:
         raise ValueError(f"{who}: {n} truths; a test needs at least 10")

@@ -12,7 +12,8 @@ import numpy as np
 from scipy import stats
 
 from ._pairs import whole
-from ._rows import flat_rows, generator, rows
+from ._rows import flat_rows, rows
+from ._streams import stream
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def tarp(
     bootstrap = whole(bootstrap, 1, who, "bootstrap")
     if not 0 < band < 1:
         raise ValueError(f"{who}: band={band!r}; a number between 0 and 1 is needed")
-    rng = generator(rng)
+    rng = stream(rng, "tarp")
     points, scale, kind = references_of(references, theta, x, rng, who)
     f, variance = np.empty(n), np.zeros(d)
     for i in range(n):

@@ -18,7 +18,8 @@ import numpy as np
 
 from ._mmd import kernel, median_distance, mmd_test
 from ._pairs import whole
-from ._rows import UnfamiliarData, flat_rows, generator
+from ._rows import UnfamiliarData, flat_rows
+from ._streams import stream
 
 _WIDE = 1024  # columns compared as they are
 
@@ -69,7 +70,7 @@ class Familiar:
 
     def __init__(self, x, embed=None, most=1000, rng=0, rows=None):
         who = "misspecification"
-        rng, most = generator(rng), whole(most, 20, who, "most")
+        rng, most = stream(rng, "familiar"), whole(most, 20, who, "most")
         shape, some = _shape(x), []
         # as many as are wanted in random order, read a block at a time
         order = rng.permutation(_length(x, who) if rows is None else rows)
@@ -253,5 +254,5 @@ def misspecification_test(x_obs, x_simulated, rng=0, *, embed=None, most=1000):
     >>> gv.inference.misspecification_test(x[0] + 8.0, x[1:]).p_value < 0.01
     True
     """
-    rng = generator(rng)
+    rng = stream(rng, "misspecification")
     return Familiar(x_simulated, embed, most, rng).test(x_obs, rng)
