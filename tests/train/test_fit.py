@@ -181,6 +181,72 @@ def test_loss_that_is_not_finite():
     assert e.value.result.params["w"].tolist() == [0, 0, 0]
 
 
+def test_gradient_that_is_not_finite(tmp_path):
+    """Trap: a finite loss with a NaN gradient leaves NaN weights; neither the result
+    nor a checkpoint has them."""
+
+    def loss(p, batch):
+        return ((batch - p) ** 2).mean() + np.sqrt((p * 0.0).sum())
+
+    path = tmp_path / "c.h5"
+    for more in ({"validation": 0}, {"validation": 0.2}):
+        with pytest.raises(gv.train.TrainingError, match="params is not finite") as e:
+            gv.train.fit(
+                loss, np.zeros(2), np.ones((20, 2)), batch_size=None, epochs=1,
+                checkpoint={"path": path, "seconds": 1e-9}, **more,
+            )  # fmt: skip
+        assert (e.value.result.params == 0).all() and not path.exists()
+
+
+def test_rows_left_over_can_be_dropped():
+    """37 rows in batches of 9: 4 steps, other rows left out each time; without that,
+    layers that need many rows refuse before any step is made."""
+    n, counts = 37, []
+
+    def loss(p, batch):
+        return -p[batch].sum()
+
+    for epochs in (1, 40):
+        r = gv.train.fit(
+            loss, np.zeros(n), np.arange(n), optimizer=gv.optim.sgd(1.0), batch_size=9,
+            epochs=epochs, validation=0, drop_last=True,
+        )  # fmt: skip
+        counts.append(r.params)
+    assert np.sort(counts[0]).tolist() == [0.0] + [1.0] * 36
+    assert counts[1].sum() == 40 * 36 and len(np.unique(counts[1])) > 1
+    net = gv.nn.Sequential(gv.nn.Linear(2, 4), gv.nn.BatchNorm(4), gv.nn.Linear(4, 1))
+    steps = []
+
+    def normed(p, batch, state, train):
+        y, state = net.apply(p, batch, train=train, state=state)
+        return (y**2).mean(), state
+
+    options = {"batch_size": 9, "epochs": 2, "validation": 0}
+    options["state"] = net.init_state()
+    x = np.random.default_rng(0).normal(size=(n, 2))
+    with pytest.raises(ValueError, match="BatchNorm"):
+        gv.train.fit(
+            normed, net.init(0), x, callback=lambda r: steps.append(r), **options
+        )
+    assert not steps
+    gv.train.fit(normed, net.init(0), x, drop_last=True, **options)
+
+
+def test_defaults():
+    """adam(1e-3), batches of 64, ten epochs, as the interface says."""
+    x, y = (a.astype("f4") for a in (np.eye(3)[:, :1].repeat(99, 0), np.ones(297)))
+
+    def loss(p, batch):
+        return ((batch[0][:, 0] * p - batch[1]) ** 2).mean()
+
+    a = gv.train.fit(loss, np.float32(0.0), (x, y))
+    b = gv.train.fit(
+        loss, np.float32(0.0), (x, y), optimizer=gv.optim.adam(1e-3), batch_size=64,
+        epochs=10,
+    )  # fmt: skip
+    assert len(a.history) == 10 and a.params.tobytes() == b.params.tobytes()
+
+
 def test_keywords_of_the_loss():
     """rng: new numbers every step; train: false for validation; state is carried."""
     draws = []

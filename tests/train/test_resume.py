@@ -176,15 +176,40 @@ def test_resume_of_another_training(whole):
         ("batch_size was 24", {"batch_size": 25}),
         ("training rows was 3600", {"validation": 0.2}),
         ("optimizer was", {"optimizer": gv.optim.adam(1e-3)}),
+        (
+            r"optimizer was average\(clip\(adamw",
+            {"optimizer": gv.optim.average(gv.optim.clip(gv.optim.radam(1e-3), 1.0))},
+        ),
+        ("choice of rows", {"validation": np.arange(400)}),
+        ("order was shuffle, now it is sequential", {"order": "sequential"}),
+        ("drop_last", {"drop_last": True}),
     ):
         with pytest.raises(ValueError, match=text):
             fit(resume=whole, **more)
-    opt = gv.optim.average(gv.optim.adamw(1e-3))
     with pytest.raises(ValueError, match="differ from those"):
         gv.train.fit(
-            _loss, [p.astype(np.float64) for p in _params()], _data(), optimizer=opt,
-            batch_size=24, epochs=5, rng=7, resume=whole,
+            _loss, [p.astype(np.float64) for p in _params()], _data(),
+            optimizer=_optimizer(), batch_size=24, epochs=5, rng=7, resume=whole,
         )  # fmt: skip
+
+
+def test_resume_on_other_data(whole):
+    """As many rows with other numbers, or of another width."""
+    x, y = _data()
+    for data in ((x, y + 1), (x.astype(np.float64), y)):
+        with pytest.raises(ValueError, match="data was"):
+            gv.train.fit(
+                _loss, _params(), data, optimizer=_optimizer(), batch_size=24, epochs=6,
+                rng=7, resume=whole,
+            )  # fmt: skip
+
+
+def test_results_own_their_weights(whole):
+    """Trap: what is done to a result's params changes neither snapshot nor best."""
+    first = fit(epochs=2)
+    for p in first.params:
+        p[:] = 99.0
+    same(fit(resume=first), whole)
 
 
 def test_second_interrupt_raises(ctrl_c):

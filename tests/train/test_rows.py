@@ -118,8 +118,46 @@ def test_data_on_disk_are_not_copied(tmp_path):
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
     assert after - before < 100 * 2**10
     with pytest.raises(TypeError, match="memory map of dtype float16"):
-        half = np.memmap(tmp_path / "x.dat", np.float16, "r", shape=(n, 8))
+        half = np.memmap(tmp_path / "x.dat", np.float16, "r", shape=(n, width))
         _fit(loss, data=half)
+    few = np.memmap(tmp_path / "few.dat", np.float16, "w+", shape=(40, 3))
+    few[:] = 1.0  # little enough for a copy
+    r = _fit(lambda p, b: ((b @ p["w"] + p["b"] - 1) ** 2).mean(), data=few, epochs=40)
+    assert r.best["loss"] < 0.01
+
+
+def test_banks_are_data_on_disk(tmp_path, monkeypatch):
+    """Trap: arrays of a bank lie on a mapping behind a memoryview. They are read ahead
+    in blocks, and a bank of one window gives the bytes of the same rows in memory."""
+    from gradiverse.train import _rows
+
+    prior = gv.inference.Prior(w=(-np.ones(3), np.ones(3)))
+
+    def simulate(theta, rng):
+        return np.concatenate([theta, theta.sum(1, keepdims=True)], 1)
+
+    bank = gv.inference.Bank(tmp_path / "b.h5", prior, simulate)
+    bank.simulate(3000, batch_size=500)
+
+    def loss(p, batch):
+        return ((batch["x"][:, :3] @ p["w"] + p["b"] - batch["x"][:, 3]) ** 2).mean()
+
+    data = _rows.Data(bank, "test")
+    assert data.on_disk and _rows.Order(None, data.rows, data, 0, "test").window == 3000
+    memory = {"theta": bank.theta[:], "x": bank.x[:]}
+    a, b = (_fit(loss, data=d, batch_size=32) for d in (bank, memory))
+    assert a.params["w"].tobytes() == b.params["w"].tobytes()
+    monkeypatch.setattr(_rows, "WINDOW", 1 << 14)
+    monkeypatch.setattr(_rows, "BLOCK", 1 << 12)
+    asked = []
+    monkeypatch.setattr(_rows.Data, "prefetch", lambda self, rows: asked.append(rows))
+    _fit(loss, data=bank, epochs=1, batch_size=32)
+    assert len(asked) > 5 and max(map(len, asked)) <= (1 << 14) // (7 * 8) + 32
+    small = gv.inference.Bank(tmp_path / "u.h5", prior, lambda t, rng: np.uint8(t > 0))
+    small.simulate(3000, batch_size=500)
+    with pytest.raises(TypeError, match="dtype uint8"):
+        monkeypatch.setattr(_rows, "WINDOW", 8999)
+        _rows.Data(small, "test")
 
 
 def test_datasets_of_h5py(tmp_path):

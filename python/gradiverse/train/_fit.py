@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .._repeat import as_arrays
-from ..optim import Optimizer
+from ..optim import Optimizer, adam
 from ..optim._lbfgs import Lbfgs
-from ._files import read_training, write
+from ._files import check, read_training, write
 from ._result import Fit, TrainingError
 from ._sweeps import Sweeps
 from ._training import WHO, Steps
@@ -48,13 +48,13 @@ class _Interrupt:
 class _Checkpoint:
     """When and where the training is written."""
 
-    def __init__(self, checkpoint, restore_best):
+    def __init__(self, checkpoint, restore_best, training):
         options = checkpoint if isinstance(checkpoint, dict) else {"path": checkpoint}
-        unknown = set(options) - {"path", "epochs", "seconds"}
+        unknown = set(options) - {"path", "epochs", "seconds", "config"}
         if unknown or not isinstance(options.get("path"), (str, os.PathLike)):
             raise TypeError(
                 f"{WHO}: checkpoint is {checkpoint!r}; give a path, or a dict with path"
-                " and epochs or seconds"
+                " and epochs, seconds or config"
             )
         self.path = Path(options["path"])
         self.epochs = options.get("epochs")
@@ -71,6 +71,8 @@ class _Checkpoint:
             raise FileNotFoundError(
                 f"{WHO}: checkpoint: there is no folder {self.path.parent}"
             )
+        self.config = options.get("config")
+        check(training.carry_nest(), self.config, f"{WHO}: checkpoint")
         self._last = -np.inf
         self._restore_best = restore_best
 
@@ -90,9 +92,10 @@ class _Checkpoint:
 
     def write(self, training):
         """Write now."""
+        training.check_weights()
         params, net = training.weights(self._restore_best)
         snapshot = training.snapshot()
-        write(self.path, params, None, net, snapshot, f"{WHO}: checkpoint")
+        write(self.path, params, self.config, net, snapshot, f"{WHO}: checkpoint")
         self._last = time.monotonic()
 
 
@@ -242,9 +245,9 @@ def fit(
     params,
     data,
     *,
-    optimizer,
-    batch_size,
-    epochs,
+    optimizer=None,
+    batch_size=64,
+    epochs=10,
     rng=0,
     validation=0.1,
     augment=None,
@@ -253,6 +256,7 @@ def fit(
     checkpoint=None,
     resume=None,
     order=None,
+    drop_last=False,
     progress=False,
     callback=None,
     restore_best=True,
@@ -275,9 +279,9 @@ def fit(
         One leading axis of rows; a batch is the same nest with fewer rows. Memory maps
         and contiguous datasets of h5py are read where they are. Of a bank, anything
         with ``arrays()`` and ``rows()``, the valid rows.
-    optimizer : Optimizer
-        From `gradiverse.optim`. With `gradiverse.optim.lbfgs` an epoch is one iteration
-        on all rows.
+    optimizer : Optimizer, optional
+        From `gradiverse.optim`; default ``adam(1e-3)``. With `gradiverse.optim.lbfgs`
+        an epoch is one iteration on all rows.
     batch_size : int or None
         Rows of a step; the last step of an epoch takes what is left. None: all.
     epochs : int
@@ -299,15 +303,21 @@ def fit(
     checkpoint : path or dict, optional
         File that is replaced at the end of epochs, at most every 10 s, and at the end;
         a dict with ``path`` and ``epochs`` (every so many) or ``seconds`` (also within
-        an epoch) says otherwise.
+        an epoch) says otherwise, and may hold a ``config`` as of `save`, so that the
+        file is the whole model.
     resume : Fit, path or True, optional
         Go on from a former result or a checkpoint; True: from `checkpoint` if that file
-        exists. All else must be as it was; `epochs` may be larger.
+        exists. All else must be as it was; `epochs` may be larger. Compared are data
+        (shapes and some rows), split, order, seed, batch size and the kinds of
+        optimisers, not the functions.
     order : {"shuffle", "blocks", "sequential"} or callable, optional
         "shuffle": a new permutation every epoch. "blocks", for data on disk: runs of
         about 1 MiB of neighbouring rows in random order, shuffled within windows of 512
         MiB. A function ``(epoch, rows) -> rows`` gives its own. Default: "blocks" for
-        memory maps, else "shuffle".
+        banks and memory maps, else "shuffle"; within one window both are the same.
+    drop_last : bool
+        Leave out the rows of an epoch that do not fill a batch, other ones each time,
+        for losses that need many rows such as those with batch norm.
     progress : bool
         Show a bar.
     callback : callable, optional
@@ -327,7 +337,8 @@ def fit(
     Raises
     ------
     TrainingError
-        If a loss is not finite: says where; holds the best so far as ``.result``.
+        If a loss or a weight is not finite: says where; holds the best so far as
+        ``.result``.
     ValueError, TypeError
         If an argument is not as described, or `resume` belongs to another training.
 
@@ -345,6 +356,7 @@ def fit(
     >>> len(r.validation_rows), r.history.columns.tolist()[:3]
     (20, ['epoch', 'train_loss', 'validation_loss'])
     """
+    optimizer = adam(1e-3) if optimizer is None else optimizer
     _check(optimizer, batch_size, epochs, patience, callback)
     if restore_best not in (True, False, "start"):
         raise ValueError(
@@ -356,11 +368,12 @@ def fit(
         "augment": augment,
         "state": state,
         "order": order,
+        "drop_last": drop_last,
     }
     kind = Sweeps if isinstance(optimizer, Lbfgs) else Steps
     training = kind(loss, params, data, optimizer, batch_size, int(epochs), options)
     if checkpoint is not None:
-        checkpoint = _Checkpoint(checkpoint, restore_best)
+        checkpoint = _Checkpoint(checkpoint, restore_best, training)
     if resume is not None and resume is not False:
         _resume(training, resume, checkpoint)
     if restore_best == "start":

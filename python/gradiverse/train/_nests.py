@@ -12,7 +12,7 @@ import numpy as np
 
 from .._scope import as_leaf, is_array
 
-__all__ = ["read_nest", "write_nest"]
+__all__ = ["check_nest", "read_nest", "write_nest"]
 
 _NUMBER = (bool, int, float, complex)
 
@@ -49,20 +49,33 @@ def write_nest(parent, name, nest, where):
         group.attrs["kind"] = "none"
         return
     if type(nest) is dict:
-        names = [_name(k, i, where) for i, k in enumerate(nest)]
         group.attrs["keys"] = json.dumps(list(nest))
-        parts = list(nest.values())
-    elif type(nest) in (list, tuple):
-        names, parts = [str(k) for k in range(len(nest))], nest
-    else:
-        raise TypeError(
-            f"{where} is a {type(nest).__name__}; files hold dicts, lists and tuples of"
-            " arrays"
-        )
     group.attrs["kind"] = type(nest).__name__
-    group.attrs["members"] = json.dumps(names)
-    for member, part in zip(names, parts, strict=True):
+    members = _members(nest, where)
+    group.attrs["members"] = json.dumps(list(members))
+    for member, part in members.items():
         write_nest(group, member, part, f"{where}[{member!r}]")
+
+
+def check_nest(nest, where):
+    """The TypeError that `write_nest` would raise."""
+    nest = as_leaf(nest)
+    if is_array(nest) or type(nest) in _NUMBER or type(nest) is str or nest is None:
+        return
+    for member, part in _members(nest, where).items():
+        check_nest(part, f"{where}[{member!r}]")
+
+
+def _members(nest, where):
+    """The parts of a container by the names that they have in a file."""
+    if type(nest) is dict:
+        return {_name(k, i, where): v for i, (k, v) in enumerate(nest.items())}
+    if type(nest) in (list, tuple):
+        return {str(k): v for k, v in enumerate(nest)}
+    raise TypeError(
+        f"{where} is a {type(nest).__name__}; files hold dicts, lists and tuples of"
+        " arrays"
+    )
 
 
 def _name(key, k, where):

@@ -4,6 +4,7 @@ All randomness is a function of the seed and the number of the epoch (Philox in 
 mode), so that a training that is taken up again goes on exactly as it would have.
 """
 
+import hashlib
 import mmap
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["Data", "Order", "seed_of", "split"]
 WINDOW = 1 << 29  # bytes of a window of the order for data on disk
 BLOCK = 1 << 20  # bytes read in a row
 NEAR = 1 << 16  # bytes between rows that are read along
+SAMPLE = 64  # rows by which data are told from others
 _SPLIT, _ORDER, _WINDOW = 1, 2, 3
 
 
@@ -43,8 +45,8 @@ def seed_of(rng, who):
 def _map_of(x):
     """The memory map that an array lies on, and where there it begins; or None."""
     at = x.__array_interface__["data"][0]
-    while isinstance(x, np.ndarray):
-        x = x.base
+    while isinstance(x, (np.ndarray, memoryview)):
+        x = x.base if isinstance(x, np.ndarray) else x.obj
     if not isinstance(x, mmap.mmap):
         return None
     return x, at - np.frombuffer(x, np.uint8).__array_interface__["data"][0]
@@ -65,13 +67,23 @@ def _mapped(x, path, who):
     return np.memmap(x.file.filename, x.dtype, "r", offset, x.shape)
 
 
+def digest(arrays):
+    """A short text that differs where arrays do."""
+    found = hashlib.blake2b(digest_size=8)
+    for x in arrays:
+        found.update(f"{x.dtype.str}{x.shape}".encode())
+        found.update(np.ascontiguousarray(x).tobytes())
+    return found.hexdigest()
+
+
 class Data:
     """Arrays with one leading axis.
 
     Attributes
     ----------
     leaves : list of ndarray
-        Not copied where their dtype is one of the engine's and they are contiguous.
+        Not copied where their dtype is one of the engine's and they are contiguous;
+        refused where a copy would take from disk more than `WINDOW`.
     rows : (n,) int64 array
         The rows in use.
     on_disk : bool
@@ -121,6 +133,13 @@ class Data:
         """The leaves as matrices, which `gather` reads."""
         return [x.reshape(len(x), -1) for x in self.leaves]
 
+    def digest(self, rows):
+        """A text that differs where the data do: shapes, and some of the rows."""
+        some = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)]
+        return digest([np.array(x.shape) for x in self.leaves]) + digest(
+            [x[some] for x in self.leaves]
+        )
+
     def gather(self, flat, rows):
         """The batch of these rows, traced: a nest like the data."""
         parts = []
@@ -149,7 +168,8 @@ class Data:
 
 
 def _check_layout(x, path, who):
-    if not isinstance(x, np.ndarray) or _map_of(x) is None:
+    """TypeError for data on disk that would be copied, unless they are few."""
+    if not isinstance(x, np.ndarray) or x.nbytes <= WINDOW or _map_of(x) is None:
         return
     if native_dtype(x.dtype) != x.dtype or not x.flags.c_contiguous:
         raise TypeError(
@@ -199,7 +219,7 @@ def split(rows, validation, seed, who):
 
 def _count(validation, n, who):
     number = isinstance(validation, (int, float, np.number))
-    if not number or isinstance(validation, bool) or validation < 0:
+    if not number or isinstance(validation, bool) or not validation >= 0:
         raise ValueError(
             f"{who}: validation is {validation!r}; give a share in [0, 1), a number of"
             " rows, or an array of rows"
@@ -240,7 +260,7 @@ class Order:
         self._block = max(BLOCK // max(data.row_bytes, 1), 1)
         self._window = max(WINDOW // (self._block * max(data.row_bytes, 1)), 1)
         if kind == "blocks" and data.on_disk:
-            self.window = self._block * self._window
+            self.window = min(self._block * self._window, len(rows))
 
     def __call__(self, epoch):
         """Rows of an epoch (from 0), each once."""
@@ -265,9 +285,11 @@ class Order:
 
     def _blocks(self, epoch):
         """Blocks of neighbouring rows in random order; rows shuffled within windows of
-        many blocks."""
+        many blocks. Of one window it is a shuffle, and the same one."""
         rng = generator(self.seed, _ORDER, epoch)
         n, b = len(self.rows), self._block
+        if n <= b * self._window:
+            return rng.permutation(self.rows)
         blocks = rng.permutation(-(-n // b))
         out = np.empty(n, np.int64)
         at = 0

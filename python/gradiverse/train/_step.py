@@ -165,4 +165,4 @@ class Evaluator:
         weights = np.full(len(losses), size / n)
         if left:
             weights[-1] = left / n
-        return float(losses @ weights)
+        return float((losses * weights).sum())

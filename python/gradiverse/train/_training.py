@@ -11,7 +11,7 @@ from .. import random
 from .._repeat import as_arrays
 from ..tree import flatten, leaf_paths
 from ._result import COLUMNS, Fit, TrainingError
-from ._rows import Data, Order, seed_of, split
+from ._rows import Data, Order, digest, seed_of, split
 from ._step import SLICE, TRAIN, VALID, Evaluator, Loss, stepper
 
 __all__ = ["Steps", "Training"]
@@ -43,6 +43,8 @@ class Training:
         self.rows, self.validation_rows = split(
             self.data.rows, options["validation"], self.seed, WHO
         )
+        self._rows_digest = digest([self.rows, self.validation_rows])
+        self._data_digest = self.data.digest(self.rows)
         n = len(self.rows)
         self.batch = n if batch_size is None else min(int(batch_size), n)
         self.optimizer = optimizer
@@ -100,6 +102,7 @@ class Training:
 
     def close_epoch(self, stop, seconds):
         """Validate, keep the best, note the epoch; None where `stop` came first."""
+        self.check_weights()
         params, net = self.current()
         train, valid = self.train_loss(), math.nan
         watched = train
@@ -144,6 +147,19 @@ class Training:
                 " far is in .result of this error"
             )
 
+    def check_weights(self):
+        """TrainingError where weights are not finite, though losses may still be."""
+        for name, nest in zip(("params", "state"), self.current(), strict=True):
+            for x, path in zip(flatten(nest)[0], leaf_paths(nest), strict=True):
+                if np.isfinite(x).all():
+                    continue
+                raise TrainingError(
+                    f"{WHO}: {name}{path} is not finite in epoch {self.epoch + 1}: the"
+                    " gradient of a finite loss was NaN or infinite; look for roots,"
+                    " logarithms and divisions at 0; the best so far is in .result of"
+                    " this error"
+                )
+
     # --- results and snapshots --------------------------------------------------------
     def weights(self, restore_best):
         """Parameters and running statistics to return."""
@@ -154,13 +170,12 @@ class Training:
     def result(self, restore_best, interrupted=False, usable=True):
         """The `Fit` of this point; usable False: the state of the steps is lost."""
         if usable:
-            params, net = self.weights(restore_best)
+            given = _copy(*self.weights(restore_best))
         else:
-            last = _copy(**(self.best_weights or self.safe_weights))
-            params, net = last["params"], last["net"]
+            given = _copy(**(self.best_weights or self.safe_weights))
         return Fit(
-            params=params,
-            state=net if self.loss.stateful else None,
+            params=given["params"],
+            state=given["net"] if self.loss.stateful else None,
             history=pd.DataFrame(self.records, columns=COLUMNS),
             best=dict(self.best),
             validation_rows=self.validation_rows,
@@ -175,7 +190,9 @@ class Training:
             "training rows": len(self.rows),
             "validation rows": len(self.validation_rows),
             "batch_size": self.batch,
-            "optimizer": self.optimizer.name,
+            "optimizer": _names(self.optimizer),
+            "choice of rows": self._rows_digest,
+            "data": self._data_digest,
         }
 
     def snapshot(self):
@@ -195,8 +212,9 @@ class Training:
 
     def restore(self, snapshot):
         """Go on from a snapshot, which is left as it is."""
+        identity = snapshot["identity"]
         for name, mine in self.identity().items():
-            theirs = snapshot["identity"][name]
+            theirs = identity.get(name, mine)  # files of before knew fewer
             if theirs != mine:
                 raise ValueError(
                     f"{WHO}: resume: {name} was {theirs}, now it is {mine}; go on with"
@@ -222,6 +240,12 @@ class Training:
     def take_carry(self, nest):
         """Take over the state of the steps."""
         raise NotImplementedError
+
+
+def _names(optimizer):
+    """Names of an optimiser and those that it wraps."""
+    inside = getattr(optimizer, "opt", None)
+    return optimizer.name if inside is None else f"{optimizer.name}({_names(inside)})"
 
 
 def _copy(params, net):
@@ -253,6 +277,7 @@ class Steps(Training):
     def __init__(self, loss, params, data, optimizer, batch_size, epochs, options):
         super().__init__(loss, params, data, optimizer, batch_size, options)
         self.order = Order(options["order"], self.rows, self.data, self.seed, WHO)
+        self.whole = bool(options["drop_last"])
         per_epoch = self.steps_per_epoch
         self.optimizer = optimizer.bind(per_epoch * epochs, per_epoch)
         params, tree = as_arrays(params, f"{WHO}: params", copy=True)
@@ -267,6 +292,15 @@ class Steps(Training):
         self._programs = {}
         self._lengths = None
         self._ahead = 0
+
+    @property
+    def steps_per_epoch(self):
+        left = 0 if self.whole else len(self.rows) % self.batch > 0
+        return len(self.rows) // self.batch + left
+
+    def identity(self):
+        kind = "a function" if callable(self.order.kind) else self.order.kind
+        return {**super().identity(), "order": kind, "drop_last": self.whole}
 
     def carry_nest(self):
         return self.tree.unflatten(self.carry)
@@ -292,11 +326,16 @@ class Steps(Training):
         rows = self.order(self.epoch)
         size = self.batch
         full, left = divmod(len(rows), size)
+        if self.whole and full:
+            left = 0
         self._lengths = np.full(full + (left > 0), float(size))
         parts = [(rows[: full * size].reshape(full, size), 0)]
         if left:
             self._lengths[-1] = left
             parts.append((rows[None, full * size :], full))
+        for part, _ in parts:  # what cannot be traced fails before any step is made
+            if len(part):
+                self._program(part.shape[1])
         return parts
 
     def _read_ahead(self, rows, at):
@@ -336,7 +375,7 @@ class Steps(Training):
         return True
 
     def train_loss(self):
-        return float(self.losses @ self._lengths / self._lengths.sum())
+        return float((self.losses * self._lengths).sum() / self._lengths.sum())
 
     def rate(self):
         opt = self.carry_nest()["opt"]
