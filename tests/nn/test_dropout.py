@@ -56,9 +56,46 @@ def test_in_a_loop_every_step_has_a_key_of_its_own():
     assert len({y.tobytes() for y in ys}) == 8
 
 
+@pytest.mark.smoke
+def test_seeds_stand_for_keys():
+    """A seed is the key made of it; a SeedSequence is a seed; a Generator goes on."""
+    net = gv.nn.Sequential(gv.nn.Dropout(0.5), gv.nn.Residual(gv.nn.Dropout(0.5)))
+    x = np.ones(64, "f4")
+
+    def draw(rng, x=x):
+        return net.apply({}, x, train=True, rng=rng)
+
+    for seed in (0, np.int64(7), 2**63 + 5):
+        np.testing.assert_array_equal(draw(seed), draw(gv.random.key(seed)))
+    np.testing.assert_array_equal(draw([3, 4]), draw(np.array([3, 4])))
+    sequence = np.random.SeedSequence(5)
+    np.testing.assert_array_equal(draw(sequence), draw(np.random.SeedSequence(5)))
+    assert not np.array_equal(draw(sequence), draw(np.random.SeedSequence(6)))
+    a, b = np.random.default_rng(8), np.random.default_rng(8)
+    first, second = draw(a), draw(a)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, draw(b))
+    np.testing.assert_array_equal(second, draw(b))
+    slope = gv.grad(lambda x: draw(3, x).sum())(x)
+    np.testing.assert_array_equal(slope, draw(3))
+    np.testing.assert_array_equal(gv.compile(lambda x: draw(3, x))(x), draw(3))
+
+
 def test_dropout_errors():
     with pytest.raises(ValueError, match=r"rng=gv.random.key"):
         gv.nn.Dropout(0.5).apply({}, np.ones(3), train=True)
+    for rng in (
+        1.5,
+        "0",
+        True,
+        np.zeros(2),
+        np.zeros(3, int),
+        np.random.RandomState(0),
+    ):
+        with pytest.raises(
+            TypeError, match=r"Dropout.apply: rng must be a key.*a seed"
+        ):
+            gv.nn.Dropout(0.5).apply({}, np.ones(3), train=True, rng=rng)
     with pytest.raises(ValueError, match="p must lie in"):
         gv.nn.Dropout(1.5)
     with pytest.raises(TypeError, match="float32 or float64"):

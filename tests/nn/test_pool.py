@@ -106,6 +106,10 @@ def test_arguments():
             layer.apply({}, np.ones(shape))
     with pytest.raises(ValueError, match="mean"):
         gv.nn.GlobalPool("median")
+    for kind in ("mean", "max"):
+        with pytest.raises(ValueError, match=rf"shape \(2, 3, 0, 4\).* {kind} of"):
+            gv.nn.GlobalPool(kind).apply({}, np.ones((2, 3, 0, 4)))
+    assert gv.nn.GlobalPool("max").apply({}, np.ones((0, 3, 4))).shape == (0, 3)
     with pytest.raises(ValueError, match="nearest"):
         gv.nn.Upsample(2, "cubic")
     with pytest.raises(ValueError, match="align_corners"):

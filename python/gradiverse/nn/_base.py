@@ -37,6 +37,25 @@ def generator(rng):
     )
 
 
+def _key(rng, who):
+    """The key of a seed, SeedSequence or Generator; keys and None as they are."""
+    if rng is None or isinstance(rng, Var):
+        return rng
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        return random.key(int(rng))
+    if isinstance(rng, np.random.SeedSequence):
+        return random.key(int(rng.generate_state(1, np.uint64)[0]))
+    if isinstance(rng, np.random.Generator):
+        return random.key(int(rng.integers(2**64, dtype=np.uint64)))
+    key = np.asarray(rng)
+    if key.dtype != np.int64 or key.shape != (2,):
+        raise TypeError(
+            f"{who}: rng must be a key of gv.random, a seed (int), a numpy SeedSequence"
+            f" or a numpy Generator, not {rng!r}"
+        )
+    return key
+
+
 def shape_of(x):
     """Shape of an array, traced or not."""
     return x.shape if isinstance(x, Var) else np.shape(x)
@@ -130,7 +149,7 @@ class Keys:
         if self.rng is None:
             raise ValueError(
                 "apply: this network draws random numbers while training (dropout);"
-                " give rng=gv.random.key(seed)"
+                " give rng=seed, or rng=gv.random.key(seed)"
             )
         self.drawn += 1
         return random.fold_in(self.rng, self.drawn - 1)
@@ -261,8 +280,10 @@ class Layer:
             parameters.
         train : bool
             Training (batch statistics, dropout) or use (running statistics).
-        rng : (2,) int64 key, optional
-            From `gv.random.key`; needed by dropout while training.
+        rng : key, int, SeedSequence or Generator, optional
+            Needed by dropout while training. A seed stands for ``gv.random.key(seed)``,
+            a Generator gives one number to seed from. A key may be traced; the others
+            are taken once, so in a traced loop they are the same in every step.
         state : nested dict, optional
             From `init_state` or an earlier call.
 
@@ -274,15 +295,16 @@ class Layer:
         Raises
         ------
         TypeError, ValueError
-            Shapes or dtypes that do not fit; a random layer without `rng`; a layer with
-            running statistics used without `state`.
+            Shapes or dtypes that do not fit; a random layer without `rng`, or one that
+            is none of the above; a layer with running statistics used without `state`.
         """
         if state is not None and not isinstance(state, dict):
             raise TypeError(
                 f"{type(self).__name__}.apply: state must be a dict as .init_state()"
                 f" returns it, not {type(state).__name__}"
             )
-        context = Context(bool(train), Keys(rng), state)
+        keys = Keys(_key(rng, f"{type(self).__name__}.apply"))
+        context = Context(bool(train), keys, state)
         y = self._forward(params, _matched_floats(params, x), context)
         return y if state is None else (y, context.new_state())
 

@@ -14,8 +14,8 @@ class Dropout(Layer):
     """Elements set to zero with probability p while training, the others / (1 - p).
 
     The expectation of every element is kept (Srivastava et al. 2014); in use the layer
-    is the identity. The mask is a function of the key given as ``rng`` and of the
-    layer's place in the network.
+    is the identity. The mask is a function of the ``rng`` that `apply` is
+    given and of the layer's place in the network.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Dropout(Layer):
     --------
     >>> import gradiverse as gv, numpy as np
     >>> layer, x = gv.nn.Dropout(0.25), np.ones((100, 100), np.float32)
-    >>> y = layer.apply({}, x, train=True, rng=gv.random.key(0))
+    >>> y = layer.apply({}, x, train=True, rng=0)
     >>> print(np.unique(y), abs(y.mean() - 1) < 0.03)
     [0.        1.3333334] True
     """

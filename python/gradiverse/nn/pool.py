@@ -136,6 +136,11 @@ class GlobalPool(Layer):
 
     def _forward(self, params, x, context):
         x, n = _spatial(x, repr(self))
+        if 0 in (shape := shape_of(x))[2:]:
+            raise ValueError(
+                f"{self!r}: x has shape {shape}, with nothing to take the"
+                f" {self.kind} of behind the channels"
+            )
         axes = tuple(range(2, 2 + n))
         return x.mean(axes) if self.kind == "mean" else x.max(axes)
 

@@ -1,5 +1,7 @@
 """The mean loss over data."""
 
+import numbers
+
 from .. import random
 from .._repeat import as_arrays
 from ._rows import Data, seed_of
@@ -29,6 +31,11 @@ def evaluate(loss, params, data, batch_size=1000, state=None, rng=0, augment=Non
     -------
     float
 
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments of the wrong type or out of their range.
+
     Examples
     --------
     >>> import numpy as np, gradiverse as gv
@@ -39,11 +46,14 @@ def evaluate(loss, params, data, batch_size=1000, state=None, rng=0, augment=Non
     source = Data(data, who)
     params, tree = as_arrays(params, f"{who}: params")
     net, net_tree = as_arrays(state, f"{who}: state")
-    if not isinstance(batch_size, int) or batch_size < 1:
+    whole = isinstance(batch_size, numbers.Integral) and not isinstance(
+        batch_size, bool
+    )
+    if not whole or batch_size < 1:
         raise ValueError(
             f"{who}: batch_size must be a positive int, not {batch_size!r}"
         )
     checked = Loss(loss, augment, state is not None, who)
     key = random.fold_in(random.key(seed_of(rng, who)), VALID)
-    mean = Evaluator(checked, source, batch_size, key, who)
+    mean = Evaluator(checked, source, int(batch_size), key, who)
     return mean(tree.unflatten(params), net_tree.unflatten(net), source.rows)
