@@ -244,8 +244,11 @@ def test_refuses_data():
     z, cov, d = small(5)
     bad = cov.copy()
     bad[2] = -bad[2]
+    with pytest.raises(ValueError, match=r"row\(s\) 2"):
+        sn.log_likelihood(FIDUCIAL, d, z, bad)
+    # traced ones are seen by the engine, with the population's
     with pytest.raises(np.linalg.LinAlgError, match="object 2"):
-        sn.log_likelihood(FIDUCIAL, d, z, 100 * bad)
+        gv.grad(lambda s: sn.log_likelihood(FIDUCIAL, d, z, s))(100 * bad)
     bad = cov.copy()
     bad[3, 0, 1] += 0.1
     with pytest.raises(ValueError, match=r"symmetric in row\(s\) 3"):

@@ -6,6 +6,7 @@ from ..graph import is_traced
 
 GLOBALS = ("Om", "OL", "w", "M0", "sres", "alpha", "beta", "xb", "Rx", "cb", "Rc")
 SHOWN = 5  # rows named in a message
+BLOCK = 16384  # matrices looked at together, so that they stay in the cache
 
 
 def parameters(values, extra=()):
@@ -31,8 +32,13 @@ def parameters(values, extra=()):
         number = np.asarray(value, dtype=float)
         if number.shape != () or not np.isfinite(number):
             raise ValueError(f"{name} must be a finite number, got {value!r}")
-        if name in ("sres", "Rx", "Rc", "tau") and number < 0:
+        if name in ("sres", "Rx", "Rc") and number < 0:
             raise ValueError(f"{name} is a dispersion and not negative, got {value!r}")
+        if name == "tau" and number <= 0:
+            raise ValueError(
+                f"tau must be positive, got {value!r}; without dust leave R_B and tau"
+                " out"
+            )
         out[name] = number[()]
     return out
 
@@ -65,7 +71,8 @@ def redshifts(z, name="z", n=None):
 
 
 def covariances(covariance, n):
-    """Symmetric (n, 3, 3) matrices as (n, 9), float64; traced ones as they are."""
+    """Symmetric positive semi-definite (n, 3, 3) matrices as (n, 9), float64; traced
+    ones as they are."""
     if is_traced(covariance):
         return covariance.reshape(n, 9)
     s = np.asarray(covariance, dtype=float)
@@ -86,21 +93,39 @@ def covariances(covariance, n):
         bad = np.abs(s[:, a] - s[:, b]) > 1e-8 * scale
         if bad.any():
             raise ValueError(f"covariance is not symmetric in {rows_text(bad)}")
+    refuse(not_positive(s))
     return s
+
+
+def _plainly_positive(s):
+    """Which of the (n, 9) matrices have positive leading minors."""
+    out = np.empty(len(s), bool)
+    for i in range(0, len(s), BLOCK):
+        part = s[i : i + BLOCK]
+        a, b, c, d, e, f = (part[:, k].copy() for k in (0, 1, 2, 4, 5, 8))
+        m, u, w = a * d - b * b, a * f - c * c, a * e - b * c
+        out[i : i + BLOCK] = (a > 0) & (m > 0) & (m * u > w * w)  # m u - w^2 = a det
+    return out
 
 
 def _factor(s):
     """Lower factors (n, 3, 3) of (n, 9) matrices, and which of them have none.
 
-    A pivot within rounding of 0 is 0; what is left in its column must be too.
+    A pivot within rounding of 0 is 0; what is left in its column must be too. Rounding
+    grows by what the pivots before have lost.
     """
     full = s.reshape(-1, 3, 3)
     out, bad = np.zeros_like(full), np.zeros(len(full), bool)
+    lost = np.ones(len(full))
     for i in range(3):
         own = full[:, i, i]
         left = own - (out[:, i, :i] ** 2).sum(-1)
-        bad |= (own < 0) | (left < -1e-12 * np.abs(own))
-        positive = left > 1e-12 * np.abs(own)
+        small = 1e-12 * lost * np.abs(own)
+        bad |= (own < 0) | (left < -small)
+        positive = left > small
+        lost = np.where(
+            positive, np.maximum(lost, own / np.where(positive, left, 1)), lost
+        )
         pivot = np.sqrt(np.where(positive, left, 0.0))
         out[:, i, i] = pivot
         for k in range(i + 1, 3):
@@ -115,17 +140,27 @@ def _factor(s):
 
 def not_positive(s):
     """Which of the (n, 9) matrices are not positive semi-definite."""
-    return _factor(s)[1]
+    out = ~_plainly_positive(s)
+    if out.any():
+        rows = np.flatnonzero(out)
+        out[rows] = _factor(s[rows])[1]
+    return out
+
+
+def refuse(bad):
+    """An error that names the objects whose covariance is bad, if there are any."""
+    if bad.any():
+        raise ValueError(
+            f"covariance is not positive semi-definite in {rows_text(bad)} (a negative"
+            " variance, or a correlation beyond 1): drop these objects, or see"
+            " load_pantheon_plus(bad=...)"
+        )
 
 
 def cholesky(s):
     """Lower factors (n, 9) of covariances (n, 9); zero rows are allowed."""
     out, bad = _factor(s)
-    if bad.any():
-        raise ValueError(
-            f"covariance is not positive semi-definite in {rows_text(bad)}: drop these"
-            " objects, or see load_pantheon_plus(bad=...)"
-        )
+    refuse(bad)
     return out.reshape(-1, 9)
 
 
