@@ -27,6 +27,18 @@ def columns(U, n):
     return U
 
 
+def plain(survey, who):
+    """Refuse what `who` does not know of."""
+    parts = {"selection": survey.selection, "step": survey.step}
+    parts["systematics"] = survey.systematics
+    has = [name for name, value in parts.items() if value is not None]
+    if has:
+        raise ValueError(
+            f"{who} knows no {', no '.join(has)}, which the survey has: leave it out,"
+            " or use log_likelihood, which knows all of them"
+        )
+
+
 def needed(g, name, why):
     """A global that something asks for."""
     if name not in g:

@@ -19,10 +19,11 @@ import numpy as np
 from .. import random
 from ..compile import compile
 from ..graph import emit
-from . import _check
+from . import _check, _extend
+from ._fisher import population_slopes, slopes
 from .draw import draws
 from .priors import coordinates, to_globals
-from .survey import _slopes, population, population_slopes
+from .survey import population
 
 DEGREE = 4
 SOFT = 8.0
@@ -34,12 +35,14 @@ class Summary:
     Parameters
     ----------
     survey : Survey
+        Without selection, step and systematics.
     centre : (p,) array
         Coordinates of the point.
     model : str
     """
 
     def __init__(self, survey, centre, model):
+        _extend.plain(survey, "Summary")
         self.survey, self.model = survey, model
         self.centre = np.array(centre, dtype=float)
         self.names = coordinates(model)
@@ -70,7 +73,7 @@ class Summary:
     def _weights(self, g, plain, scale, covariance):
         """Linear maps from the sums of the likelihood operator to whitened scores."""
         rest = population_slopes(g)
-        cosmology = _slopes(self.survey, g, plain, self.model)
+        cosmology = slopes(self.survey, g, plain, self.model)
         p = len(plain)
         to_mean, to_cov = np.zeros((p, 3)), np.zeros((p, 9))
         self.slopes = np.stack(list(cosmology.values()))

@@ -13,6 +13,7 @@ from . import _check
 from .survey import Survey
 
 ROUNDS = 1000  # of redrawing what selection refuses
+COMMON = 2**31 - 1  # stream of what objects have in common
 
 
 def key_of(rng):
@@ -51,6 +52,8 @@ def simulate(
     z_helio=None,
     selection=None,
     H0=70.0,
+    step=None,
+    systematics=None,
 ):
     """Draw data of a survey.
 
@@ -71,6 +74,8 @@ def simulate(
         it is selected, so that N is fixed and the data follow p(d_s | selected).
     H0 : float
         km/s/Mpc.
+    step, systematics
+        See `Survey`; a step takes the global gamma.
 
     Returns
     -------
@@ -93,15 +98,18 @@ def simulate(
     >>> data.shape, bool(abs(latent[:, 0].mean() + 19.3) < 0.02)
     ((500, 3), True)
     """
-    survey = Survey(z, covariance, z_helio, selection, H0)
+    survey = Survey(z, covariance, z_helio, selection, H0, step, systematics)
     return draw(survey, globals, rng, return_latent)
 
 
 def draw(survey, globals, rng, return_latent=False):
     """`simulate` for a survey that exists already."""
-    g = _check.parameters(globals)
+    g = _check.parameters(globals, ("gamma",))
     key = key_of(rng)
-    mu, valid = survey.moduli(g)
+    mu, valid = survey._shift(g)
+    U = survey.systematics
+    if U is not None:
+        mu = mu + U @ random.normal(random.fold_in(key, COMMON), (U.shape[1],))
     if not is_traced(valid) and not valid:
         raise ValueError(
             f"Om = {float(g['Om']):g}, OL = {float(g['OL']):g}, w = {float(g['w']):g}:"

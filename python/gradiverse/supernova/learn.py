@@ -15,7 +15,7 @@ import pandas as pd
 
 from .. import optim
 from .._html import write_text
-from . import _check
+from . import _check, _extend
 from ._object_head import ObjectHead
 from ._region import Box
 from ._region import region as last_region
@@ -95,7 +95,7 @@ class Learner:
     Parameters
     ----------
     survey : Survey
-        Without selection.
+        Without selection, step and systematics.
     data : (N, 3) array
     model : {"flat", "wcdm", "curved"}
     simulations : int
@@ -128,10 +128,10 @@ class Learner:
     def __init__(self, survey, data, model="wcdm", simulations=2000, final=20_000,
                  objects=32, epochs=20, max_rounds=8, rng=0, folder=None,
                  say=None):  # fmt: skip
-        if survey.selection is not None or survey.step is not None:
-            raise ValueError("Learner: selection and step are not simulated; leave out")
+        _extend.plain(survey, "Learner")
         counts = {"simulations": simulations, "final": final, "objects": objects}
-        for name, value in {**counts, "max_rounds": max_rounds}.items():
+        counts |= {"epochs": epochs, "max_rounds": max_rounds}
+        for name, value in counts.items():
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(
                     f"Learner: {name} must be a positive int, got {value!r}"

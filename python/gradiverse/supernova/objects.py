@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..compile import compile
-from . import _check
+from . import _check, _extend
 from .survey import Survey, population
 
 
@@ -12,16 +12,22 @@ def gaussians(survey, g, d):
 
     With q = A (M, x, c) the data are q + mu e_1 plus noise of covariance S, the prior
     of q has covariance Q = A D A^T, so cov(q) = S Sig^-1 Q (no difference is taken) and
-    the means are nu + D A^T Sig^-1 r.
+    the means are nu + D A^T Sig^-1 r. Systematics U e, e ~ N(0, 1), are taken from the
+    residuals of mB at the posterior mean of e, and its covariance C^-1, with C = 1 +
+    U^T (Sig^-1)_00 U, adds f f^T (U C^-1 U^T)_ss, f = D A^T Sig^-1 e_1.
     """
-    mu, _ = survey.moduli(g)
+    shift, _ = survey._shift(g)
     mean, Q = population(g)
     a, b = g["alpha"], g["beta"]
     S = survey.covariance
     P = np.linalg.inv(Q + S)
     r = d - mean
-    r = np.concatenate([(r[:, 0] - mu)[:, None], r[:, 1:]], axis=1)
+    r = np.concatenate([(r[:, 0] - shift)[:, None], r[:, 1:]], axis=1)
     solved = (P @ r[:, :, None])[:, :, 0]
+    U = survey.systematics
+    if U is not None:
+        C = np.linalg.inv(np.eye(U.shape[1]) + U.T @ (P[:, 0, 0][:, None] * U))
+        solved = solved - P[:, :, 0] * (U @ (C @ (U.T @ solved[:, 0])))[:, None]
     vM, vx, vc = g["sres"] ** 2, g["Rx"] ** 2, g["Rc"] ** 2
     M = g["M0"] + vM * solved[:, 0]
     x = g["xb"] + vx * (solved[:, 1] - a * solved[:, 0])
@@ -33,10 +39,15 @@ def gaussians(survey, g, d):
     full += [[row[:, 1], cov[:, 1, 1], cov[:, 1, 2]]]
     full += [[row[:, 2], cov[:, 1, 2], cov[:, 2, 2]]]
     full = np.stack([np.stack(line, axis=-1) for line in full], axis=-2)
+    if U is not None:
+        f = [vM * P[:, 0, 0], vx * (P[:, 1, 0] - a * P[:, 0, 0])]
+        f = np.stack([*f, vc * (P[:, 2, 0] + b * P[:, 0, 0])], axis=-1)
+        spread = ((U @ C) * U).sum(axis=1)
+        full = full + spread[:, None, None] * f[:, :, None] * f[:, None]
     return np.stack([M, x, c], axis=-1), full
 
 
-def object_posterior(globals, data, z, covariance, z_helio=None, H0=70.0):
+def object_posterior(globals, data, z, covariance, z_helio=None, H0=70.0, **survey):
     """Posterior of (M, x, c) of every object, for fixed globals.
 
     Parameters
@@ -44,10 +55,8 @@ def object_posterior(globals, data, z, covariance, z_helio=None, H0=70.0):
     globals : dict
         May be traced.
     data : (N, 3) array
-    z : (N,) array
-    covariance : (N, 3, 3) array
-    z_helio : (N,) array, optional
-    H0 : float
+    z, covariance, z_helio, H0
+        See `Survey`; further keywords (step, systematics) go to it too.
 
     Returns
     -------
@@ -56,8 +65,9 @@ def object_posterior(globals, data, z, covariance, z_helio=None, H0=70.0):
 
     Notes
     -----
-    Gaussian with precision D^-1 + A^T S^-1 A. Selection that acts on the data leaves it
-    as it is.
+    Gaussian with precision D^-1 + A^T S^-1 A; systematics widen it, for what objects
+    have in common is integrated out. Selection that acts on the data leaves it as it
+    is.
 
     Examples
     --------
@@ -68,8 +78,8 @@ def object_posterior(globals, data, z, covariance, z_helio=None, H0=70.0):
     >>> m.round(4).tolist(), np.sqrt(C[0, 0, 0]).round(4)
     ([[-19.2314, 0.2933, -0.0351]], np.float64(0.0598))
     """
-    g = _check.parameters(globals)
-    survey = Survey(z, covariance, z_helio, H0=H0)
+    g = _check.parameters(globals, ("gamma",))
+    survey = Survey(z, covariance, z_helio, H0=H0, **survey)
     d = _check.observations(data, len(survey))
     return gaussians(survey, g, d)
 
@@ -105,9 +115,10 @@ def mean_object_posterior(survey, data, samples):
             "samples is empty: give globals of at least one posterior draw"
         )
     d = _check.observations(data, len(survey))
+    names = _check.GLOBALS if survey.step is None else (*_check.GLOBALS, "gamma")
 
     def moments(theta):
-        g = dict(zip(_check.GLOBALS, theta, strict=True))
+        g = dict(zip(names, theta, strict=True))
         mean, cov = gaussians(survey, g, d)
         return mean[:, 0], cov[:, 0, 0]
 
@@ -115,8 +126,9 @@ def mean_object_posterior(survey, data, samples):
     total, square, inner = (np.zeros(len(survey)) for _ in range(3))
     first = None
     for sample in samples:
-        g = _check.parameters(sample)
-        mean, var = run(np.array([g[k] for k in _check.GLOBALS], dtype=float))
+        g = _check.parameters(sample, names)
+        g = [_extend.needed(g, k, "the survey") for k in names]
+        mean, var = run(np.array(g, dtype=float))
         first = mean.copy() if first is None else first
         total += mean - first
         square += (mean - first) ** 2

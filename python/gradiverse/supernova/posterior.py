@@ -263,9 +263,12 @@ def sample_posterior(
     """
     begin = time.perf_counter()
     if isinstance(z, Survey):
-        if covariance is not None or z_helio is not None or selection is not None:
+        given = {"covariance": covariance, "z_helio": z_helio, "selection": selection}
+        given = [k for k, v in given.items() if v is not None] + list(survey)
+        if given:
             raise TypeError(
-                "with a Survey, covariance, z_helio, selection must be None"
+                f"sample_posterior: the Survey has its own {', '.join(given)}; leave"
+                " them out, or give z and covariance in place of the Survey"
             )
         s = z
     else:

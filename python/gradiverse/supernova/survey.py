@@ -11,7 +11,7 @@ A D A^T + S_s.
 import numpy as np
 
 from ..compile import compile
-from ..grad import jvp, value_and_grad
+from ..grad import value_and_grad
 from ..graph import emit
 from . import _check, _extend
 from .distance import constant_part, modulus
@@ -109,7 +109,8 @@ class Survey:
     step : (N,) array, optional
         Added to m_s times the global gamma, for instance [log10 M_host > 10].
     systematics : (N, k) array, optional
-        Columns U [mag]: U U^T is added to the covariance of all mB.
+        Columns U [mag]: U U^T is added to the covariance of all mB. Not together with
+        selection, whose normalisation is then no product over objects.
 
     Examples
     --------
@@ -141,6 +142,11 @@ class Survey:
         self.constant = constant_part(self.z, helio, self.H0)
         self.step = None if step is None else _extend.vector(step, n, "step")
         self.systematics = _extend.columns(systematics, n)
+        if self.selection is not None and self.systematics is not None:
+            raise ValueError(
+                "selection and systematics together have no likelihood in closed form:"
+                " leave one of them out"
+            )
         self._factor = None
         self._compiled = {}
 
@@ -166,6 +172,15 @@ class Survey:
         g = globals
         return modulus(g["Om"], g["OL"], g["w"], self.z, self.constant, self.z_max)
 
+    def _shift(self, g):
+        """Moduli and host step (N,), and whether the cosmology is valid for all."""
+        mu, valid = self.moduli(g)
+        if self.step is not None:
+            return mu + _extend.needed(g, "gamma", "step") * self.step, valid
+        if "gamma" in g:
+            raise ValueError("gamma is given but the survey has no step")
+        return mu, valid
+
     def log_likelihood(self, globals, data):
         """ln p(data | globals), -inf for a cosmology that is not valid; see
         `log_likelihood`."""
@@ -174,17 +189,19 @@ class Survey:
         return self._value(g, d)
 
     def _value(self, g, d):
-        mu, valid = self.moduli(g)
+        shift, valid = self._shift(g)
         mean, cov = population(g)
-        shift = mu
-        if self.step is not None:
-            shift = shift + _extend.needed(g, "gamma", "step") * self.step
-        elif "gamma" in g:
-            raise ValueError("gamma is given but the survey has no step")
+        dusty = "tau" in g or "R_B" in g
+        if dusty and (self.selection is not None or self.systematics is not None):
+            what = "selection" if self.systematics is None else "systematics"
+            raise ValueError(
+                f"dust (R_B, tau) and {what} together have no likelihood in closed"
+                " form: leave one of them out"
+            )
         value, _, _, a0 = emit("sn_loglike", (mean, cov, shift, d, self.S))
         if self.systematics is not None:
             value = value + _extend.woodbury(cov, self.S, a0, self.systematics)
-        if "tau" in g or "R_B" in g:
+        if dusty:
             value = value + _extend.dust(g, mean, cov, shift, d, self.S)
         if self.selection is not None:
             value = value + self._selected(mean, cov, shift, d)
@@ -226,8 +243,9 @@ class Survey:
 
     def fisher(self, globals, model="flat"):
         """Fisher matrix of a model's free globals; see `fisher`."""
-        g = _check.parameters(globals)
-        return _fisher(self, g, model_names(model), model)
+        from ._fisher import matrix
+
+        return matrix(self, _check.parameters(globals, ("gamma",)), model)
 
 
 def log_likelihood(
@@ -271,73 +289,7 @@ def log_likelihood(
     )
 
 
-def _slopes(survey, g, names, model):
-    """d mu / d parameter for the cosmological ones, by tangents of the table."""
-    out = {}
-    point = tuple(np.float64(g[k]) for k in ("Om", "OL", "w"))
-    for name in names:
-        if name not in ("Om", "OL", "w"):
-            continue
-        move = [float(k == name) for k in ("Om", "OL", "w")]
-        if name == "Om" and model != "curved":
-            move[1] = -1.0
-        _, out[name] = jvp(
-            lambda Om, OL, w: modulus(
-                Om, OL, w, survey.z, survey.constant, survey.z_max
-            )[0],
-            point,
-            tuple(np.float64(m) for m in move),
-        )
-    return out
-
-
-def population_slopes(g):
-    """Derivatives of the population's mean (3,) and covariance (3, 3) by parameter."""
-    a, b = g["alpha"], g["beta"]
-    A = np.array([[1.0, -a, b], [0, 1, 0], [0, 0, 1]])
-    nu = np.array([g["M0"], g["xb"], g["cb"]])
-    D = np.diag([g["sres"] ** 2, g["Rx"] ** 2, g["Rc"] ** 2])
-    zero = np.zeros((3, 3))
-    out = {}
-    for i, (mean, sd) in enumerate((("M0", "sres"), ("xb", "Rx"), ("cb", "Rc"))):
-        unit = np.eye(3)[i]
-        out[mean] = (A @ unit, zero)
-        out[sd] = (np.zeros(3), 2 * g[sd] * np.outer(A @ unit, A @ unit))
-    for name, k, sign in (("alpha", 1, -1.0), ("beta", 2, 1.0)):
-        dA = np.zeros((3, 3))
-        dA[0, k] = sign
-        half = dA @ D @ A.T
-        out[name] = (dA @ nu, half + half.T)
-    return out
-
-
-def _fisher(survey, g, names, model):
-    _, cov = population(g)
-    P = np.linalg.inv(cov + survey.covariance)
-    moves, turns = [], []
-    cosmology = _slopes(survey, g, names, model)
-    rest = population_slopes(g)
-    for name in names:
-        if name in cosmology:
-            shift = np.zeros((len(survey), 3))
-            shift[:, 0] = cosmology[name]
-            moves.append(shift)
-            turns.append(np.zeros((3, 3)))
-        else:
-            moves.append(np.broadcast_to(rest[name][0], (len(survey), 3)))
-            turns.append(rest[name][1])
-    F = np.empty((len(names), len(names)))
-    solved = [np.einsum("nij,nj->ni", P, m) for m in moves]
-    bent = [P @ t for t in turns]
-    for i in range(len(names)):
-        for k in range(i + 1):
-            value = np.sum(solved[i] * moves[k])
-            value += 0.5 * np.einsum("nij,nji->", bent[i], bent[k])
-            F[i, k] = F[k, i] = value
-    return F
-
-
-def fisher(globals, z, covariance, model="flat", z_helio=None):
+def fisher(globals, z, covariance, model="flat", z_helio=None, **survey):
     """Fisher matrix of the globals that a model leaves free.
 
     Parameters
@@ -345,10 +297,10 @@ def fisher(globals, z, covariance, model="flat", z_helio=None):
     globals : dict
         Where it is taken; for the flat models OL must be 1 - Om.
     z, covariance, z_helio
-        See `Survey`.
+        See `Survey`; further keywords (selection, H0, step, systematics) go to it too.
     model : {"flat", "wcdm", "curved"}
         Free: Om; Om and w; Om and OL (w as given); and always M0, sres, alpha, beta,
-        xb, Rx, cb, Rc, in this order.
+        xb, Rx, cb, Rc, in this order; with a step gamma, last.
 
     Returns
     -------
@@ -356,7 +308,10 @@ def fisher(globals, z, covariance, model="flat", z_helio=None):
 
     Notes
     -----
-    F_ab = Sum_s [mbar_a^T Sig^-1 mbar_b + 1/2 tr(Sig^-1 Sig_a Sig^-1 Sig_b)].
+    F_ab = Sum_s [mbar_a^T Sig^-1 mbar_b + 1/2 tr(Sig^-1 Sig_a Sig^-1 Sig_b)], with
+    systematics the same of the covariance of all objects, by Woodbury's formula; with
+    selection the covariance of scores among selected data, from moments of a truncated
+    normal. Dust has none here.
 
     Examples
     --------
@@ -366,4 +321,4 @@ def fisher(globals, z, covariance, model="flat", z_helio=None):
     >>> round(float(np.sqrt(np.linalg.inv(F)[0, 0])), 4)
     0.0141
     """
-    return Survey(z, covariance, z_helio).fisher(globals, model)
+    return Survey(z, covariance, z_helio, **survey).fisher(globals, model)
