@@ -5,13 +5,16 @@ Tolerances are four or five standard errors of the moments of independent draws;
 of annealed draws are three times wider, for their correlation.
 """
 
+import sys
 import time
+from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from gradiverse.inference import Posterior, Prior
+from gradiverse.inference import Posterior, Prior, coverage
 from gradiverse.inference._coordinates import Coordinates, subsets
 from gradiverse.inference._sampling import anneal
 
@@ -66,6 +69,57 @@ def test_joint(d, s2):
     exact = scipy.stats.norm(mean, sd).logpdf(draws[:5]).sum(1)
     assert post.log_prob(draws[:5]) == pytest.approx(exact, abs=0.15)
     assert post.log_ratio(draws[:5]).shape == (5,)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(2)), *permutations(range(3))])
+def test_joint_in_any_order(order):
+    """Columns are those of the prior, or those that a marginal names.
+
+    Exact Gaussian ratios under a prior with correlation .9 of a and b, sds 1 and 2.
+    """
+    d = len(order)
+    cov = np.array([[1.0, 1.8, 0.0], [1.8, 4.0, 0.0], [0.0, 0.0, 9.0]])[:d, :d]
+    third = {"c": scipy.stats.norm(0, 3)} if d == 3 else {}
+    prior = Prior(
+        {"a, b": scipy.stats.multivariate_normal([0, 0], cov[:2, :2])}, **third
+    )
+    x, s2 = np.array([0.5, -1.0, 4.0])[:d], 0.04
+    coordinates = Coordinates(prior, (order,))
+
+    def ratio(z):
+        theta = coordinates.theta(z)
+        return (-0.5 * (theta - x) ** 2 / s2).sum(1, keepdims=True)
+
+    post = Posterior(coordinates, ratio)
+    cov_post = np.linalg.inv(np.linalg.inv(cov) + np.eye(d) / s2)
+    mean, sd = cov_post @ x / s2, np.sqrt(np.diag(cov_post))
+    exact = scipy.stats.multivariate_normal(mean, cov_post)
+    n = 10_000
+
+    def right(draws, columns):
+        columns = list(columns)
+        off = abs(draws.mean(0) - mean[columns]) / sd[columns]
+        assert (off < 15 / np.sqrt(n)).all()
+        assert (abs(draws.std(0) / sd[columns] - 1) < 15 / np.sqrt(2 * n)).all()
+
+    draws = post.sample(n, 1)
+    right(draws, range(d))
+    assert post.mean == pytest.approx(mean, abs=0.1 * sd.max())
+    at = draws[:5]
+    assert post.log_prob(at) == pytest.approx(exact.logpdf(at), abs=0.1)
+    assert post.log_ratio(at) == pytest.approx(ratio(coordinates.scores(at))[:, 0])
+    for other in (order, tuple(range(d)), tuple(range(d))[::-1]):
+        one = post.marginal(other)
+        assert one.names == [prior.names[i] for i in other]
+        right(one.sample(n, 1), other)
+        columns = at[:, list(other)]
+        assert (one.log_prob(columns) == post.log_prob(at)).all()
+        assert (one.log_ratio(columns) == post.log_ratio(at)).all()
+    if order == (1, 0):  # regions know their columns: a swap leaves out every truth
+        est = SimpleNamespace(posterior=lambda x: post, prior=prior)
+        theta = exact.rvs(20, random_state=2)
+        table = coverage(est, theta, np.zeros((20, 1)), [0.9], n_draws=100)
+        assert (table["coverage"] > 0.6).all()  # 7e-5 for 20 truths
 
 
 def test_modes_keep_their_shares():
@@ -280,11 +334,16 @@ def test_subsets():
     assert subsets("1d", 3, names) == ((0,), (1,), (2,))
     assert subsets("2d", 3, names) == ((0, 1), (0, 2), (1, 2))
     assert subsets([0, ("c", "a"), -1], 3, names) == ((0,), (2, 0), (2,))
-    for bad in ([3], [()], [(0, 0)], "3d", ["x"], []):
+    for bad in ([3], [()], [(0, 0)], "3d", ["x"], [], [(0,), (0,)], [(0, 1), (1, 0)]):
         with pytest.raises(ValueError):
             subsets(bad, 3, names)
-    with pytest.raises(TypeError):
-        subsets([1.5], 3, names)
+    with pytest.raises(ValueError, match="two of b; give each subset once"):
+        subsets(["b", 0, 1], 3, names)
+    with pytest.raises(ValueError, match="no pairs of one parameter"):
+        subsets("2d", 1, ["a"])
+    for bad in ([1.5], 3, {0, 1}, [None]):
+        with pytest.raises(TypeError):
+            subsets(bad, 3, names)
 
 
 def test_cover_and_missing_marginals():
@@ -297,6 +356,34 @@ def test_cover_and_missing_marginals():
     assert some.marginal("p1").sample(5, 0).shape == (5, 1)
     with pytest.raises(ValueError, match="no head"):
         some.marginal((0, 1))
+
+
+def test_what_is_asked_for_must_exist():
+    zero = lambda m: lambda z: np.zeros((len(z), m))  # noqa: E731
+    post = posterior(normals(3), [(0,), (2, 1)], zero(2))
+    assert post.marginal((-1, "p1")).names == ["p2", "p1"]
+    for match, i in (
+        ("no parameter 'zz' among", "zz"),
+        ("no index 3 of 3 parameters", 3),
+        ("no index -4", (-4, 0)),
+        ("names a parameter twice", (0, 0)),
+        ("is empty", ()),
+        (r"no head for the marginal \(1,\)", 1),
+    ):
+        with pytest.raises(ValueError, match=match):
+            post.marginal(i)
+    with pytest.raises(TypeError, match="is no index of a parameter"):
+        post.marginal(1.5)
+    for draw in (post.sample, post.marginal(0).sample, post.marginal((1, 2)).sample):
+        assert len(draw(0, 0)) == 0
+        with pytest.raises(ValueError, match=r"n=-1; give 0 or more"):
+            draw(-1, 0)
+        with pytest.raises(TypeError, match="give an int"):
+            draw(2.5, 0)
+    with pytest.raises(
+        ValueError, match=r"values has shape \(4, 1\); expected \(n, 2\)"
+    ):
+        post.marginal((1, 2)).log_ratio(np.zeros((4, 1)))
 
 
 def test_diverged_ratio_is_refused():
@@ -329,8 +416,49 @@ def test_corner_figure():
     counts = np.histogram2d(*rng.normal(size=(2, 400_000)), bins=60)[0]
     inside = [counts[counts >= level].sum() / counts.sum() for level in levels(counts)]
     assert inside == pytest.approx([0.865, 0.393], abs=0.01)
-    with pytest.raises(ValueError, match="panels"):
-        posterior(normals(16), "1d", zero(16)).corner()
+    many = posterior(normals(16), "1d", zero(16))
+    with pytest.raises(ValueError, match=r"panels.*corner\(which="):
+        many.corner()
+    fig = many.corner(n=300, which=["p15", 0, 2], truth=np.arange(16.0))
+    assert [ax.get_xlabel() for ax in fig.axes[-3:]] == ["p15", "p0", "p2"]
+    assert fig.axes[-3].lines[-2].get_xdata()[0] == 15.0
+    with pytest.raises(ValueError, match=r"truth has shape \(3,\)"):
+        many.corner(n=300, which=[0, 1, 2], truth=np.zeros(3))
+    with pytest.raises(ValueError, match="no parameter 'q'"):
+        many.corner(which=["q"])
+
+
+def test_marginals_have_what_posteriors_have():
+    """A pair in either order: ratio, moments, corner plots and exports of its own."""
+    x, s2 = np.array([0.7, -1.1, 0.2]), 0.25
+
+    def ratio(z):
+        h = pair(x, s2)(z)
+        return np.stack([h[:, 0], h[:, 1] + h[:, 2]], axis=1)
+
+    post = posterior(normals(3), [(0,), (1, 2)], ratio)
+    one = post.marginal((2, 1))
+    values = np.array([[0.3, -0.9], [0.0, 0.0]])
+    exact = pair(x[[2, 1]], s2)(values).sum(1)
+    assert one.log_ratio(values) == pytest.approx(exact, abs=1e-9)
+    mean, sd = x[[2, 1]] / (1 + s2), np.sqrt(s2 / (1 + s2))
+    # 20 000 draws of an ensemble
+    assert one.mean == pytest.approx(mean, abs=15 * sd / np.sqrt(20_000))
+    assert one.std == pytest.approx([sd, sd], rel=15 / np.sqrt(40_000))
+    assert one.d == 2 and (one.bounds == post.bounds[[2, 1]]).all()
+    panels = [ax for ax in one.corner(2000, truth=x[[2, 1]]).axes if ax.get_visible()]
+    assert len(panels) == 3 and all(ax.has_data() for ax in panels)
+    assert [ax.get_xlabel() for ax in panels[1:]] == ["p2", "p1"]
+    package = SimpleNamespace(MCSamples=lambda **given: given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "getdist", package)
+        found = one.to_getdist(50, 3)
+        assert found["names"] == ["p2", "p1"]
+        assert (found["samples"] == one.sample(50, 3)).all()
+        package = SimpleNamespace(__version__="1.0", from_dict=lambda given: given)
+        patch.setitem(sys.modules, "arviz", package)
+        found = one.to_arviz(50, 3)["posterior"]
+        assert (found["p1"] == one.sample(50, 3)[None, :, 1]).all()
 
 
 def test_exports_to_other_packages():

@@ -27,7 +27,8 @@ def subsets(marginals, d, names):
     Parameters
     ----------
     marginals : None, "1d", "2d" or list
-        None: all parameters at once. A list holds index tuples or ints.
+        None: all parameters at once. A list holds tuples of indices or names, or
+        single ones.
     d : int
     names : list of str
         Names that may stand for indices.
@@ -39,20 +40,31 @@ def subsets(marginals, d, names):
     Raises
     ------
     ValueError, TypeError
-        If an index does not exist or a subset is empty or repeats one.
+        If an index does not exist, a subset is empty or repeats one, or two subsets
+        are of the same parameters.
     """
     if marginals is None:
         return (tuple(range(d)),)
     if isinstance(marginals, str):
+        if marginals == "2d" and d < 2:
+            raise ValueError(
+                f"marginals='2d': there are no pairs of one parameter ({names[0]});"
+                " give '1d'"
+            )
         if marginals in ("1d", "2d"):
             return tuple(combinations(range(d), int(marginals[0])))
         raise ValueError(
             f"marginals={marginals!r}; choose None (all at once), '1d', '2d' or a list"
             " of index tuples such as [(0,), (0, 1)]"
         )
+    if not isinstance(marginals, (list, tuple)):
+        raise TypeError(
+            f"marginals={marginals!r}; choose None (all at once), '1d', '2d' or a list"
+            " of index tuples such as [(0,), (0, 1)]"
+        )
     out = []
     for m in marginals:
-        m = (m,) if isinstance(m, (int, np.integer, str)) else tuple(m)
+        m = m if isinstance(m, (list, tuple)) else (m,)
         indices = []
         for i in m:
             if isinstance(i, str):
@@ -62,10 +74,18 @@ def subsets(marginals, d, names):
             if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
                 raise TypeError(f"marginals: {i!r} is no index of a parameter")
             if not -d <= i < d:
-                raise ValueError(f"marginals: index {i} of {d} parameters")
+                raise ValueError(
+                    f"marginals: there is no index {i} of {d} parameters"
+                    f" ({', '.join(names)})"
+                )
             indices.append(int(i) % d)
         if not indices or len(set(indices)) < len(indices):
             raise ValueError(f"marginals: {m} is empty or names a parameter twice")
+        if any(set(indices) == set(other) for other in out):
+            raise ValueError(
+                f"marginals: there are two of {', '.join(names[i] for i in indices)};"
+                " give each subset once"
+            )
         out.append(tuple(indices))
     if not out:
         raise ValueError("marginals: the list is empty")

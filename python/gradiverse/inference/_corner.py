@@ -19,10 +19,8 @@ def _pair(posterior, draws, i, j, n, rng):
     """Draws of the pair (i, j); None where the estimator says nothing about it."""
     if posterior.joint or hasattr(posterior, "whole"):
         return draws[:, [i, j]]
-    for want, back in (((i, j), False), ((j, i), True)):
-        if want in posterior.marginals:
-            pair = posterior.marginal(want).sample(n, rng)
-            return pair[:, ::-1] if back else pair
+    if any(set(m) == {i, j} for m in posterior.marginals):
+        return posterior.marginal((i, j)).sample(n, rng)
     return None
 
 
@@ -32,24 +30,31 @@ def _limits(values, low, high):
     return max(a - pad, low), min(b + pad, high)
 
 
-def corner(posterior, n, rng, truth, fig):
+def corner(posterior, n, rng, truth, fig, which=None):
     """The figure of `Posterior.corner`."""
     from matplotlib.figure import Figure
 
-    d = posterior.d
+    which = range(posterior.d) if which is None else which
+    d = len(which)
     if d > 15:
         raise ValueError(
-            f"corner: {d} parameters make {d * (d + 1) // 2} panels; choose some with"
-            " .marginal(...)"
+            f"corner: {d} parameters make {d * (d + 1) // 2} panels; choose at most 15"
+            " of them: .corner(which=[...])"
         )
+    if truth is not None:
+        truth = np.asarray(truth, dtype=np.float64)
+        if truth.shape != (posterior.d,):
+            raise ValueError(
+                f"corner: truth has shape {truth.shape}; expected ({posterior.d},), one"
+                f" number for each of {', '.join(posterior.names)}"
+            )
     if fig is None:
         fig = Figure(figsize=(1.6 * d + 1, 1.6 * d + 1))
     draws = posterior.sample(n, rng)
-    bounds = posterior.prior.bounds
-    limits = [_limits(draws[:, i], *bounds[i]) for i in range(d)]
+    limits = [_limits(draws[:, i], *posterior.bounds[i]) for i in which]
     axes = fig.subplots(d, d, squeeze=False)
-    for i in range(d):
-        for j in range(d):
+    for i, one in enumerate(which):
+        for j, other in enumerate(which):
             ax = axes[i, j]
             if j > i:
                 ax.set_visible(False)
@@ -57,18 +62,19 @@ def corner(posterior, n, rng, truth, fig):
             ax.tick_params(labelsize=7, labelleft=j == 0 < i, labelbottom=i == d - 1)
             ax.set_xlim(limits[j])
             if i == j:
-                ax.hist(draws[:, i], 50, range=limits[i], histtype="step", color="C0")
+                ax.hist(draws[:, one], 50, range=limits[i], histtype="step", color="C0")
                 ax.set_yticks([])
             else:
-                _panel(ax, _pair(posterior, draws, j, i, n, rng), limits[j], limits[i])
+                pair = _pair(posterior, draws, other, one, n, rng)
+                _panel(ax, pair, limits[j], limits[i])
             if truth is not None:
-                ax.axvline(truth[j], color="C3", lw=0.8)
+                ax.axvline(truth[other], color="C3", lw=0.8)
                 if i != j:
-                    ax.axhline(truth[i], color="C3", lw=0.8)
+                    ax.axhline(truth[one], color="C3", lw=0.8)
             if i == d - 1:
-                ax.set_xlabel(posterior.names[j], fontsize=8)
+                ax.set_xlabel(posterior.names[other], fontsize=8)
             if j == 0 < i:
-                ax.set_ylabel(posterior.names[i], fontsize=8)
+                ax.set_ylabel(posterior.names[one], fontsize=8)
     return fig
 
 

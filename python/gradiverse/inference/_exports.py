@@ -19,7 +19,7 @@ def _package(name):
 def to_getdist(posterior, n, rng):
     """``getdist.MCSamples`` with the prior's box as hard limits."""
     getdist = _package("getdist")
-    low, high = posterior.prior.bounds.T
+    low, high = posterior.bounds.T
     ranges = {
         name: (a if np.isfinite(a) else None, b if np.isfinite(b) else None)
         for name, a, b in zip(posterior.names, low, high, strict=True)

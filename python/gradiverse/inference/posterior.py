@@ -4,7 +4,8 @@ import numpy as np
 from scipy.special import logsumexp, ndtri
 
 from . import _distributions as family
-from ._coordinates import column_log_prob
+from ._coordinates import column_log_prob, subsets
+from ._marginal import Drawn, Marginal, count, rows_of
 from ._recalibrate import Levels, log_weight
 from ._rows import generator
 from ._sampling import anneal
@@ -16,7 +17,7 @@ _FAR = 38.0  # normal scores beyond are not finite in double precision
 _DEEP = 30.0  # log ratios this far below the largest one are left out when zooming
 
 
-class Posterior:
+class Posterior(Drawn):
     """Posterior of one observation; made by ``estimator.posterior(x)``.
 
     Parameters
@@ -39,6 +40,8 @@ class Posterior:
     ----------
     prior : Prior
         The prior of training (in its box).
+    bounds : (d, 2) array
+        Its support or box.
     marginals : tuple of tuples of int
     names : list of str
 
@@ -73,7 +76,7 @@ class Posterior:
         self.prior = coordinates.prior if coordinates.joint else coordinates.own
         self.marginals = coordinates.marginals
         self.names = list(self.prior.names)
-        self.d = self.prior.d
+        self.d, self.bounds = self.prior.d, self.prior.bounds
         self.joint = coordinates.joint
         self._one = [g for g, m in enumerate(self.marginals) if len(m) == 1]
         self._table, self._tilts, self._levels = None, tilts, None
@@ -179,10 +182,9 @@ class Posterior:
         Raises
         ------
         ValueError
-            If some parameter is in no marginal.
+            If some parameter is in no marginal, or n is negative.
         """
-        rng = generator(rng)
-        n = int(n)
+        rng, n = generator(rng), count(n)
         out = np.full((n, self.d), np.nan)
         for g in self._cover():
             m = list(self.marginals[g])
@@ -193,7 +195,7 @@ class Posterior:
 
     def sample_marginal(self, g, n, rng):
         """Draws (n, k) of the g-th subset of parameters."""
-        return self._subset_sample(g, int(n), generator(rng))
+        return self._subset_sample(g, count(n), generator(rng))
 
     def marginal(self, i):
         """The posterior of one marginal.
@@ -201,27 +203,25 @@ class Posterior:
         Parameters
         ----------
         i : int, str or tuple
-            A parameter, or a tuple of parameters, that the estimator has a head for.
+            A parameter, or a tuple of parameters in any order, that the estimator has
+            a head for.
 
         Returns
         -------
         Marginal
-            With ``sample(n, rng)`` and ``log_prob(values)``, both of the subset's
-            columns.
+            With `sample`, `log_prob`, `log_ratio`, `corner` and exports, all of these
+            parameters' columns in this order.
 
         Raises
         ------
-        ValueError
-            If the estimator has no such head; of a joint posterior take columns of
-            ``sample``.
+        ValueError, TypeError
+            If there is no such parameter, or the estimator has no such head; of a joint
+            posterior take columns of ``sample``.
         """
-        want = (i,) if isinstance(i, (int, np.integer, str)) else tuple(i)
-        want = tuple(
-            self.names.index(k) if isinstance(k, str) else int(k) for k in want
-        )
+        (want,) = subsets([i], self.d, self.names)
         for g, m in enumerate(self.marginals):
-            if m == want:
-                return Marginal(self, g)
+            if set(m) == set(want):
+                return Marginal(self, g, want)
         raise ValueError(
             f"no head for the marginal {want}; there are {list(self.marginals)[:20]}."
             " Of a joint posterior take columns of .sample"
@@ -255,8 +255,10 @@ class Posterior:
             full = np.full((n, self.d), 0.5)
             full[:, m[0]] = u
             return self._coordinates.prior.ppf(full)[:, m]
-        full = np.zeros((n, self.d))
-        full[:, m] = self._subset_draws(g, n, rng).z
+        full = self._subset_draws(g, n, rng).z
+        if not self.joint:  # whose draws are of all parameters, in the prior's order
+            full, part = np.zeros((n, self.d)), full
+            full[:, m] = part
         return self._coordinates.theta(full)[:, m]
 
     def _subset_draws(self, g, n, rng):
@@ -402,97 +404,8 @@ class Posterior:
         ]
         return h + np.stack(tilts, axis=1)
 
-    # --- summaries ------------------------------------------------------------------
-    def _moments(self):
-        if not hasattr(self, "_mean"):
-            draws = self.sample(20_000, 11)
-            self._mean, self._std = draws.mean(0), draws.std(0)
-        return self._mean, self._std
-
-    @property
-    def mean(self):
-        """Posterior mean (d,), from 20 000 draws with a fixed seed."""
-        return self._moments()[0]
-
-    @property
-    def std(self):
-        """Posterior standard deviation (d,), from 20 000 draws with a fixed seed."""
-        return self._moments()[1]
-
-    def corner(self, n=20_000, rng=0, truth=None, fig=None):
-        """One- and two-dimensional histograms of draws.
-
-        Two-dimensional panels of an estimator without joint head show its own 2-D
-        marginals, and are left empty where it has none.
-
-        Parameters
-        ----------
-        n : int
-        rng : seed
-        truth : (d,) array, optional
-            Marked in every panel.
-        fig : matplotlib Figure, optional
-
-        Returns
-        -------
-        matplotlib Figure
-        """
-        from ._corner import corner
-
-        return corner(self, n, generator(rng), truth, fig)
-
-    def to_getdist(self, n=10_000, rng=0):
-        """Draws as ``getdist.MCSamples`` (needs the package getdist)."""
-        from ._exports import to_getdist
-
-        return to_getdist(self, n, generator(rng))
-
-    def to_arviz(self, n=10_000, rng=0):
-        """Draws as arviz inference data, one chain (needs the package arviz)."""
-        from ._exports import to_arviz
-
-        return to_arviz(self, n, generator(rng))
-
     def _theta(self, theta):
-        theta = np.asarray(theta, dtype=np.float64)
-        if theta.ndim == 1 and self.d == len(theta):
-            theta = theta[None]
-        if theta.ndim != 2 or theta.shape[1] != self.d:
-            raise ValueError(
-                f"theta has shape {theta.shape}; expected (n, {self.d}), one column for"
-                f" each of {', '.join(self.names)}"
-            )
-        return theta
-
-
-class Marginal:
-    """Posterior of a subset of the parameters; made by `Posterior.marginal`."""
-
-    def __init__(self, posterior, g):
-        self._posterior, self._g = posterior, g
-        self.indices = posterior.marginals[g]
-        self.names = [posterior.names[i] for i in self.indices]
-
-    def __repr__(self):
-        return f"<marginal posterior of {', '.join(self.names)}>"
-
-    def sample(self, n, rng):
-        """Draws (n, k)."""
-        return self._posterior.sample_marginal(self._g, n, rng)
-
-    def log_prob(self, values):
-        """Normalised log density (n,) at values (n, k)."""
-        values = np.asarray(values, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != len(self.indices):
-            raise ValueError(
-                f"values have shape {values.shape}; expected (n, {len(self.indices)})"
-            )
-        post = self._posterior
-        theta = post._coordinates.theta(np.zeros((1, post.d)))
-        theta = np.repeat(theta, len(values), axis=0)
-        theta[:, list(self.indices)] = values
-        found = post.log_prob(theta)
-        return found if post.joint else found[:, self._g]
+        return rows_of(theta, self.names, "theta")
 
 
 def _middles():
