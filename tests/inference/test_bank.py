@@ -99,6 +99,16 @@ def test_any_executor_with_submit(path):
     with pytest.raises(TypeError, match="submit"):
         bank.simulate(2000, executor=3)
 
+    class Promises:
+        """An executor whose futures are not those of concurrent.futures."""
+
+        def submit(self, function, *args):
+            return object()
+
+    with pytest.raises(TypeError, match=r"object without add_done_callback\(\)"):
+        bank.simulate(2000, executor=Promises())
+    assert bank.count["reserved"] == 0
+
 
 @pytest.mark.smoke
 def test_failed_rows_are_kept_with_message(path):
@@ -226,6 +236,61 @@ def test_views_slice_like_arrays(path):
         copy = view[:]
         copy[:] = 0
         assert np.array_equal(view[:], image)
+
+
+def test_units_are_checked(path):
+    """Names that no array has, and units that are not those of the file."""
+    bank = Bank(path, case.PRIOR, case.several, units={"image": "K", "foo": "m"})
+    with pytest.raises(ValueError, match=r"given for 'foo'.*image, count, flag"):
+        bank.simulate(10)
+    assert len(bank) == 0
+    bank = Bank(path, case.PRIOR, case.several, units={"image": "K"})
+    bank.simulate(10)
+    assert bank.units == {"image": "K", "count": "", "flag": ""}
+    for units, match in (
+        ({"image": "mK"}, "holds 'image' in units of 'K', not 'mK'"),
+        ({"imgae": "K"}, "given for 'imgae'"),
+        ({"count": "photons"}, "holds 'count' in units of ''"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            Bank(path, units=units)
+    assert Bank(path, units={"image": "K"}).units == Bank(path).units
+    late = Bank(path.parent / "late.h5", case.PRIOR, case.several, {"image": "mK"})
+    Bank(late.path, None, case.several, {"image": "K"}).simulate(5)
+    with pytest.raises(ValueError, match="not 'mK'"):
+        late.simulate(10)
+    with pytest.raises(ValueError, match="given for 'x'"):
+        Bank(path.parent / "b.h5", case.PRIOR, units={"x": "K"}).append(
+            [[0.5, 0.0]], {"image": [1.0]}
+        )
+
+
+def test_closed(path):
+    bank = Bank(path, case.PRIOR, case.simulate)
+    bank.simulate(10)
+    kept = bank.arrays()["x"]
+    bank.close()
+    for use in (
+        lambda: len(bank),
+        lambda: bank.x,
+        lambda: bank.theta[:],
+        lambda: bank.simulate(20),
+        lambda: bank.append([[0.5, 0.0]], [[1.0, 2.0]]),
+        lambda: bank.export(path.parent / "new.h5"),
+        bank.arrays,
+        bank.calls,
+        bank.failures,
+    ):
+        with pytest.raises(ValueError, match=f"the bank {path} is closed"):
+            use()
+    assert "closed" in repr(bank) and len(kept) == 10
+    assert sorted(os.listdir(path.parent)) == ["bank.h5"]
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_blocks_need_a_size(path, size):
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        Bank(path, case.PRIOR).blocks(size)
 
 
 def test_blocks_cover_the_bank_once(path):

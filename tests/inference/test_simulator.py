@@ -123,6 +123,19 @@ def test_rows_that_fail(tmp_path):
     assert bank._file.layout.columns["x/root"].attributes["units"] == "m"
 
 
+def test_units_of_a_single_target(tmp_path):
+    """Its array is called x in the bank."""
+    sim = graph(targets="data")
+    sim.nodes["data"].units = "mag"
+    bank = Bank(tmp_path / "a.h5", Prior(a=(0.0, 1.0), b=(0.0, 1.0)), sim)
+    bank.simulate(10)
+    assert bank.units == {"x": "mag"}
+    sim.nodes["data"].units = "K"
+    with pytest.raises(ValueError, match="holds 'x' in units of 'mag', not 'K'"):
+        Bank(bank.path, bank.prior, sim)
+    assert Bank(bank.path, simulator=sim, units={"x": "mag"}).units == {"x": "mag"}
+
+
 def test_parents_by_theta_and_results():
     sim = Simulator(targets=["x", "y"])
     sim.node("x", lambda t: t @ np.ones((2, 3)), "theta")
@@ -143,6 +156,9 @@ def test_parents_by_theta_and_results():
         (lambda s: s(THETA[:, :1], 0), r"\(n, 2\)"),
         (lambda s: s.sample(THETA, 0, targets=["nothing"]), "no node"),
         (lambda s: Simulator()(THETA, 0), "no nodes"),
+        (lambda s: Simulator().node("x", len, "a"), r"unknown parent 'a'.*\(prior\)"),
+        (lambda s: s(THETA, None), "rng must be a seed"),
+        (lambda s: s.sample(THETA, 1.5), "rng must be a seed"),
     ],
 )
 def test_bad_use(use, message):

@@ -250,6 +250,8 @@ class BankFile:
 
     def refresh(self):
         """Read the layout again if another writer has changed it."""
+        if self.fd < 0:
+            raise ValueError(f"the bank {self.path} is closed: open it again")
         if os.pread(self.fd, _hdf5.SUPERBLOCK, 0) != self.layout.stamp:
             try:
                 same = os.path.samestat(os.stat(self.path), os.fstat(self.fd))

@@ -14,6 +14,7 @@ from ._bank_writer import FAILED, FREE, RESERVED, VALID
 from ._claims import writing
 from ._parse import same
 from .prior import Prior
+from .simulator import Simulator
 
 STATUS = {"free": FREE, "reserved": RESERVED, "valid": VALID, "failed": FAILED}
 
@@ -48,6 +49,40 @@ def make(path, prior, attributes=None):
     with writing(path) as claims, claims.mutex():
         if not os.path.exists(path):
             _bank_file.create(path, layout)
+
+
+class Units:
+    """Units of the arrays of a bank: those given, else those of its simulator."""
+
+    def __init__(self, given, simulator=None):
+        self.given, self._own = given, {}
+        if isinstance(simulator, Simulator):
+            names, units = simulator.targets, simulator.units
+            # one target comes as an array, which a bank calls x
+            keys = ["x"] if len(names) == 1 else names
+            found = {k: units.get(n) for k, n in zip(keys, names, strict=True)}
+            self._own = {k: unit for k, unit in found.items() if unit}
+
+    def of(self, names):
+        """By array; ValueError if one is given for an array that is not there."""
+        for name in self.given:
+            if name not in names:
+                raise ValueError(
+                    f"units are given for '{name}', but the arrays of the bank are "
+                    f"{', '.join(names)}; mend the name"
+                )
+        return {name: {**self._own, **self.given}.get(name, "") for name in names}
+
+    def check(self, path, stored):
+        """ValueError if those of a file, by array, are others."""
+        self.of(stored)
+        for name, unit in {**self._own, **self.given}.items():
+            if unit != stored.get(name, unit):
+                raise ValueError(
+                    f"{path} holds '{name}' in units of {stored[name]!r}, not "
+                    f"{unit!r}; give units={{{name!r}: {stored[name]!r}}}, or use "
+                    "another bank"
+                )
 
 
 def agreed(path, stored, prior):

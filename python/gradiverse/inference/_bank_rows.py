@@ -35,6 +35,16 @@ class Rows(np.lib.mixins.NDArrayOperatorsMixin):
     def size(self):
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def bank(self):
+        """The bank."""
+        return self._bank
+
+    @property
+    def valid(self):
+        """Which rows are valid (rows,)."""
+        return self._bank.status[:] == self._bank.VALID
+
     def __len__(self):
         return len(self._bank)
 

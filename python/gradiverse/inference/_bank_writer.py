@@ -170,9 +170,10 @@ class Writer:
         with self.locked():
             have = data_columns(self.file.layout)
             if not have:
+                found = units.of([array_name(name) for name in wanted])
                 columns = {}
                 for name, (dtype, shape) in wanted.items():
-                    unit = units.get(name.partition("/")[2] or "x", "")
+                    unit = found[array_name(name)]
                     columns[name] = Column(dtype, shape, {"units": unit})
                 self.file.grow(add=columns)
                 return
@@ -182,9 +183,10 @@ class Writer:
                 f"{self.file.path} holds {_kinds(stored)} for each simulation, the "
                 f"simulator gave {_kinds(wanted)}; use another bank for it"
             )
+        units.check(self.file.path, units_of(have))
 
     def store(self, start, stop, result, call, units, sync=False):
-        """Write the rows of a batch and publish them."""
+        """Write the rows of a batch and publish them; `call` may be one for each."""
         arrays = result.arrays
         if arrays is not None:
             self.define(arrays, units)
@@ -234,6 +236,17 @@ class Writer:
 def data_columns(layout):
     """Columns of the simulator's output, by path."""
     return {k: c for k, c in layout.columns.items() if k == "x" or k.startswith("x/")}
+
+
+def array_name(column):
+    """Name of an array of the simulator by the path of its column."""
+    return column.partition("/")[2] or "x"
+
+
+def units_of(columns):
+    """Units by array that columns were stored with."""
+    found = {k: c.attributes.get("units", "") for k, c in columns.items()}
+    return {array_name(k): str(unit) for k, unit in found.items()}
 
 
 def texts(file):

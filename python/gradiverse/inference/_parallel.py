@@ -177,6 +177,20 @@ def arrays_of(out, n):
     return arrays
 
 
+def held(value):
+    """Which rows of an array hold a result, as far as the numbers alone can tell.
+
+    Not those with NaN or infinity, and not those of signed integers that consist of the
+    type's smallest number, by which `missing` marks them.
+    """
+    rows = value.reshape(len(value), int(np.prod(value.shape[1:])))
+    if value.dtype.kind == "i" and rows.shape[1]:
+        return (rows != np.iinfo(value.dtype).min).any(axis=1)
+    if value.dtype.kind in "fc":
+        return np.isfinite(rows).all(axis=1)
+    return np.ones(len(rows), bool)
+
+
 def finite(arrays, n):
     """Which rows hold neither NaN nor infinity."""
     good = np.ones(n, dtype=bool)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._bank_rows import Rows
 from ._standardise import standardiser
 from .failures import valid_rows
 
@@ -22,8 +23,8 @@ class Source:
             self.ok[rows] = True
             done = np.asarray(bank.rows(False), np.int64)
             self.bank = bank
-            _check_given(est, bank, rows)
         else:
+            given = theta, x
             theta = np.asarray(theta, dtype=np.float64)
             x = {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
                 np.asarray(x)
@@ -50,7 +51,7 @@ class Source:
             else x.shape[1:]
         )
         if self.bank is None:
-            self.ok = valid_rows(x) & np.isfinite(theta).all(1)
+            self.ok = valid_rows(given[1]) & np.isfinite(theta).all(1)
             done = np.arange(len(theta))
         self.n, self.n_failed = len(done), int((~self.ok[done]).sum())
         rows = np.flatnonzero(self.ok)
@@ -60,6 +61,10 @@ class Source:
                 f"NRE.fit: row {bad} of theta lies outside the prior; give the prior"
                 " that the parameters were drawn from, or leave such rows out"
             )
+        if self.bank is not None:
+            _check_draws(est, self.bank, rows)
+        elif isinstance(given[0], Rows):
+            _check_draws(est, given[0].bank, given[0].bank.rows(False)[rows])
         if len(rows) < 4:
             raise ValueError(f"NRE.fit: {len(rows)} valid rows; at least 4 are needed")
         self.theta, self.x, self.rows, self.done = theta, x, rows, done
@@ -185,16 +190,25 @@ class Source:
         return int(count)
 
 
-def _check_given(est, bank, rows):
+def _check_draws(est, bank, rows):
     """Marginals are averages over the prior of the other parameters."""
-    if est.coordinates.joint or not hasattr(bank, "given"):
+    bank = getattr(bank, "_bank", bank)  # of a part of a bank
+    if est.coordinates.joint or not hasattr(bank, "draws"):
         return
-    count = int(bank.given()[rows].sum())
+    if not est.prior.cut_from(bank.prior):
+        raise ValueError(
+            f"NRE.fit: the estimator's prior {est.prior} is not the bank's {bank.prior}"
+            " nor a box of it, and marginals need draws of it; give NRE bank.prior, or"
+            " bank.prior.truncate(bounds)"
+        )
+    count = int((~bank.draws(est.prior)[rows]).sum())
     if count:
         raise ValueError(
-            f"NRE.fit: {count} rows of the bank have parameters that were given, such"
-            " as proposals of SNRE, and marginals need draws of the prior: give theta"
-            " and x of the other rows (Bank.given)"
+            f"NRE.fit: {count} rows of the bank are no draws of the prior {est.prior}:"
+            " their parameters were given, such as proposals of SNRE, or drawn from"
+            " narrower boxes (Bank.calls), and marginals need draws. Give theta and x"
+            " of the rows of Bank.draws(prior), with this prior or with the box as"
+            " the prior of NRE"
         )
 
 

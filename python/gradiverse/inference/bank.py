@@ -5,11 +5,12 @@ import os
 
 import numpy as np
 
-from . import _bank_writer, _parallel
+from . import _bank_record, _bank_writer, _parallel
+from ._bank_export import export
 from ._bank_file import BankFile
-from ._bank_make import STATUS, agreed, make, release
+from ._bank_make import STATUS, Units, agreed, make, release
 from ._bank_rows import Rows, take
-from ._bank_writer import FAILED, VALID, Writer
+from ._bank_writer import VALID, Writer
 from .prior import Prior
 from .simulator import Simulator
 
@@ -27,15 +28,16 @@ class Bank:
         ``simulator(theta (n, d), rng)`` -> array (n, ...) or dict of such arrays, of
         any float, integer or boolean type; or a `Simulator`. Needed to simulate.
     units : dict, optional
-        Unit of each array of the simulator ("x" if there is only one), kept with it.
+        Unit of each array of the simulator ("x" if there is only one), kept with it; a
+        `Simulator` says its own. Those of a bank cannot be changed.
 
     Attributes
     ----------
     theta : (rows, d) float64, sliced like an array
         Parameters of the finished rows, valid or failed, in order.
     x : (rows, ...), or a dict of such
-        What the simulator gave; NaN where a failed row has nothing (the extreme value
-        of an integer type).
+        What the simulator gave; NaN where a failed row has nothing (the smallest number
+        of a signed integer type, the largest of an unsigned one, False).
     status : (rows,) int8
         ``Bank.VALID`` (2) or ``Bank.FAILED`` (3). Rows of the file may also be 0 free
         or 1 reserved by a writer at work; `count` tells how many.
@@ -46,6 +48,14 @@ class Bank:
     -----
     ``len(bank)`` is the number of finished rows. A row fails if the simulator raises an
     exception for it or gives NaN or infinity; its theta and a message are kept.
+
+    Give estimators the bank itself, or ``bank.theta, bank.x`` unsliced: they then know
+    which rows failed. In copies failed rows of floats show by NaN, those of signed
+    integers by their smallest number; of unsigned integers and booleans they cannot be
+    told, and `rows` must choose.
+
+    Training reads x in place where it is bool, int32, int64, float32 or float64; arrays
+    of other types are copied into memory whole.
 
     A killed writer loses only the batches it was at; the file stays a complete HDF5
     file at any moment. Writers need a file system with POSIX locks, and leave an empty
@@ -85,10 +95,11 @@ class Bank:
         self._file = BankFile(self.path)
         self.prior = agreed(self.path, self._file.layout.attributes["prior"], prior)
         self.simulator = simulator
-        own = simulator.units if isinstance(simulator, Simulator) else {}
-        self.units = {**own, **(units or {})}
+        self._units = dict(units or {})
         if isinstance(simulator, Simulator):
             _check_parameters(simulator, self.prior)
+        if self.units:
+            self._naming().check(self.path, self.units)
 
     def __len__(self):
         rows = self._finished()
@@ -127,6 +138,15 @@ class Bank:
         if names == ["x"]:
             return Rows(self, "x")
         return {name.partition("/")[2]: Rows(self, name) for name in names}
+
+    @property
+    def units(self):
+        """Unit of each array that the bank holds (dict)."""
+        self._file.refresh()
+        return _bank_writer.units_of(_bank_writer.data_columns(self._file.layout))
+
+    def _naming(self):
+        return Units(self._units, self.simulator)
 
     @property
     def count(self):
@@ -174,6 +194,9 @@ class Bank:
             As `arrays`, of these rows: read-only views where a block is complete, else
             copies.
         """
+        return self._blocks(_positive(size, "size", 1), rng, valid)
+
+    def _blocks(self, size, rng, valid):
         arrays, status = self.arrays(), self._array("status")
         starts = np.arange(0, len(status), size)
         if rng is not None:
@@ -188,16 +211,7 @@ class Bank:
 
     def failures(self):
         """Table of the failed rows: row, message and the parameters (DataFrame)."""
-        import pandas as pd
-
-        rows = np.flatnonzero(self._array("status") == FAILED)
-        known = ["", *_bank_writer.texts(self._file)]
-        lost = "(more kinds of messages than a bank keeps)"
-        codes = self._file.array("message")[rows]
-        texts = [known[c] if c < len(known) else lost for c in codes.tolist()]
-        theta = self._file.array("theta")[rows]
-        named = {name: theta[:, i] for i, name in enumerate(self.prior.names)}
-        return pd.DataFrame({"row": rows, "message": texts, **named})
+        return _bank_record.failures(self)
 
     def calls(self):
         """Table of the calls that filled the bank: seed, batch size, box, version."""
@@ -213,13 +227,51 @@ class Bank:
     def given(self):
         """Which rows of `arrays` have parameters that were given to `simulate`.
 
-        They are no draws of the prior, so that marginals cannot be learned from them.
+        They are no draws of the prior, so that marginals cannot be learned from them;
+        `draws` tells which rows are.
         """
-        of_call = np.array(["theta" in call for call in self._calls()], bool)
-        done = self.rows(False)
-        out = np.zeros(len(self._array("status")), bool)
-        out[done] = of_call[self._array("call")[done]]
-        return out
+        return _bank_record.of_calls(self, lambda call: "theta" in call)
+
+    def draws(self, prior=None):
+        """Which finished rows of `arrays` are draws of the bank's prior, or of a box.
+
+        Parameters
+        ----------
+        prior : Prior, optional
+            The bank's, or a truncation of it.
+
+        Returns
+        -------
+        (rows of `arrays`,) bool array
+            Rows inside `prior` that were drawn from it, from the bank's whole prior or
+            from a box that holds it. Not those with given parameters, and not those of
+            narrower boxes, which would be too many there.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> bank = Bank(pathlib.Path(folder.name) / "bank.h5", Prior(a=(0.0, 1.0)))
+        >>> box = bank.prior.truncate([(0.2, 0.4)])
+        >>> bank.append([[0.3], [0.9]], [1.0, 2.0])
+        >>> bank.append([[0.25]], [3.0], prior=box)
+        >>> bank.draws().tolist(), bank.draws(box).tolist()
+        ([True, True, False], [True, False, True])
+        >>> bank.close(); folder.cleanup()
+        """
+        return _bank_record.draws(self, self._box(prior))
+
+    def _box(self, prior):
+        """A prior checked to be the bank's or a box of it; the bank's for None."""
+        if prior is None:
+            return self.prior
+        if not isinstance(prior, Prior) or not prior.cut_from(self.prior):
+            raise ValueError(
+                f"prior must be the bank's, a Prior of {', '.join(self.prior.names)}, "
+                f"or a box of it, bank.prior.truncate(bounds): {prior!r} is no box of "
+                f"{self.prior}"
+            )
+        return prior
 
     def simulate(
         self,
@@ -252,7 +304,8 @@ class Bank:
         progress : bool or callable
             ``progress(done, n)`` after each batch; True writes a line to stderr.
         prior : Prior, optional
-            Draw from this box of the bank's prior instead.
+            Draw from this box of the bank's prior, ``bank.prior.truncate(bounds)``,
+            instead. Marginals of the whole prior cannot be learned from such rows.
         sync : bool
             Force each batch to the disk before it is published; protects against power
             failures too, not only against kills.
@@ -272,12 +325,7 @@ class Bank:
         if self.simulator is None:
             raise ValueError("give the bank a simulator: Bank(path, prior, simulator)")
         n, batch_size = _positive(n, "n", 0), _positive(batch_size, "batch_size", 1)
-        prior = self.prior if prior is None else prior
-        if not isinstance(prior, Prior) or prior.names != self.prior.names:
-            raise ValueError(
-                f"prior must be a Prior of {', '.join(self.prior.names)}, such as "
-                "bank.prior.truncate(bounds)"
-            )
+        prior = self._box(prior)
         if theta is not None:
             prior = self._given(theta, n)
         seed = _parallel.entropy(rng)
@@ -285,7 +333,7 @@ class Bank:
         call = {
             "seed": repr(seed[0]) + (repr(seed[1]) if seed[1] else ""),
             "batch_size": batch_size,
-            "bounds": prior.bounds.tolist() if prior.truncated else None,
+            "bounds": _bounds(prior),
             **({} if theta is None else {"theta": "given"}),
             "simulator": _name(self.simulator),
             "version": release(),
@@ -303,14 +351,14 @@ class Bank:
                 batch_size,
                 flight,
                 number,
-                self.units,
+                self._naming(),
                 sync,
                 progress or None,
             )
 
     def _given(self, theta, n):
         """Parameters of the last rows of n, checked."""
-        theta = self._parameters(theta)
+        theta = self._parameters(theta, self.prior)
         first = n - len(theta)
         if not 0 <= first <= len(self):
             raise ValueError(
@@ -319,44 +367,51 @@ class Bank:
             )
         return _parallel.Given(theta, first, self.prior)
 
-    def append(self, theta, x):
-        """Add simulations made elsewhere; rows with NaN or infinity count as failed.
+    def append(self, theta, x, prior=None):
+        """Add simulations made elsewhere; failed ones as `valid_rows` tells them.
 
         Parameters
         ----------
         theta : (n, d) array
-            Draws of the bank's prior (or of boxes of it), in the order of its names.
+            Draws of the bank's prior, in the order of its names.
         x : (n, ...) array or dict of such
+            Rows with NaN or infinity, or, of a signed integer type, of nothing but its
+            smallest number, count as failed.
+        prior : Prior, optional
+            The box of the bank's prior that theta was drawn from, if it was one.
         """
-        theta = self._parameters(theta)
+        prior = self._box(prior)
+        theta = self._parameters(theta, prior)
         arrays = _parallel.arrays_of(x, len(theta))
         if not len(theta):
             return
-        bad = np.flatnonzero(~_parallel.finite(arrays, len(theta)))
+        good = np.logical_and.reduce([_parallel.held(v) for v in arrays.values()])
+        bad = np.flatnonzero(~good)
         messages = {int(i): "not finite" for i in bad}
         call = {
             "seed": "none",
+            "bounds": _bounds(prior),
             "simulator": "Bank.append",
             "version": release(),
         }
         with Writer(self._file) as writer:
             number = writer.prepare(0, call)
-            writer.define(arrays, self.units)
+            writer.define(arrays, self._naming())
             start, stop = writer.extend(len(theta))
             result = _parallel.Result(theta, arrays, messages, 0)
-            writer.store(start, stop, result, number, self.units)
+            writer.store(start, stop, result, number, self._naming())
 
-    def _parameters(self, theta):
+    def _parameters(self, theta, prior):
         """Parameters (n, d) inside the prior."""
         theta = np.array(theta, dtype=float, ndmin=2)
         if theta.ndim != 2 or theta.shape[1] != self.prior.d:
             raise ValueError(
                 f"theta must have shape (n, {self.prior.d}), got {theta.shape}"
             )
-        outside = np.flatnonzero(~self.prior.contains(theta))
+        outside = np.flatnonzero(~prior.contains(theta))
         if len(outside):
             raise ValueError(
-                f"{len(outside)} rows of theta lie outside the prior {self.prior}, the "
+                f"{len(outside)} rows of theta lie outside the prior {prior}, the "
                 f"first is row {outside[0]}: {theta[outside[0]]}"
             )
         return theta
@@ -364,43 +419,12 @@ class Bank:
     def export(self, path, valid=True):
         """Write the valid (or all finished) rows to a new bank, in one piece.
 
-        Returns the new `Bank`. Calls and failure messages are not taken over; failed
-        rows stay failed.
+        Returns the new `Bank`. Of the calls only boxes and whether parameters were
+        given are taken over, failure messages are not; failed rows stay failed.
         """
         if os.path.exists(path):
             raise ValueError(f"{path} exists; export writes new files only")
-        attributes = dict(self._file.layout.attributes)
-        attributes.pop("calls", None)
-        rows = self.rows(valid)
-        columns = _bank_writer.data_columns(self._file.layout)
-        units = {
-            k.partition("/")[2] or "x": c.attributes.get("units", "")
-            for k, c in columns.items()
-        }
-        beside = os.fspath(path) + ".part"
-        if os.path.exists(beside):
-            os.unlink(beside)  # of an export that was killed
-        make(beside, self.prior, attributes)
-        step = max(1, (1 << 24) // max(1, sum(c.row_bytes for c in columns.values())))
-        status = self._array("status")
-        call = {
-            "seed": "none",
-            "simulator": f"exported from {os.path.basename(self.path)}",
-            "version": release(),
-            **({"theta": "given"} if self.given()[rows].any() else {}),
-        }
-        other = BankFile(beside)
-        with Writer(other) as writer, self._file.datasets() as datasets:
-            number = writer.prepare(len(rows), call)
-            while span := writer.claim(len(rows), step):
-                part = rows[slice(*span)]
-                failed = np.flatnonzero(status[part] == FAILED)
-                messages = {int(k): "failed in the other bank" for k in failed}
-                x = {k: datasets[k][part] for k in columns}
-                result = _parallel.Result(datasets["theta"][part], x, messages, 0)
-                writer.store(*span, result, number, units)
-        other.close()
-        os.rename(beside, path)
+        units = export(self, path, self.rows(valid))
         return Bank(path, self.prior, self.simulator, units)
 
     def close(self):
@@ -418,9 +442,11 @@ class Bank:
         self.close()
 
     def __reduce__(self):
-        return Bank, (self.path, self.prior, self.simulator, self.units)
+        return Bank, (self.path, self.prior, self.simulator, self._units)
 
     def __repr__(self):
+        if self._file.fd < 0:
+            return f"Bank({self.path!r}: closed)"
         kinds = ", ".join(f"{n} {k}" for k, n in self.count.items() if n) or "empty"
         names = self.prior.names
         names = names if len(names) <= 12 else [*names[:10], f"... {len(names)} in all"]
@@ -433,6 +459,11 @@ def _check_parameters(simulator, prior):
             f"the simulator's parameters are {', '.join(simulator.parameters)}, those "
             f"of the prior {', '.join(prior.names)}; give both the same in one order"
         )
+
+
+def _bounds(prior):
+    """The box of a prior for the record of a call; None for the whole."""
+    return prior.bounds.tolist() if prior.truncated else None
 
 
 def _positive(value, what, least):

@@ -10,16 +10,22 @@ import numpy as np
 from .. import ops, optim, train
 from ..compile import compile
 from ..nn import MLP
+from ._bank_rows import Rows
+from ._parallel import held
 
 __all__ = ["Validity", "valid_rows"]
 
 
 def valid_rows(x):
-    """True for rows whose numbers are all finite.
+    """True for rows that hold a result.
 
     Parameters
     ----------
     x : (n, ...) array, or dict of such
+        Rows of a bank (``bank.x``, not sliced) are those that the bank calls valid. Of
+        other arrays those with NaN or infinity have failed, and of signed integers
+        those that consist of the smallest number of the type, which is what a bank
+        holds where there is no result. Unsigned integers and booleans cannot tell.
 
     Returns
     -------
@@ -27,14 +33,15 @@ def valid_rows(x):
     """
     if isinstance(x, dict):
         return np.logical_and.reduce([valid_rows(v) for v in x.values()])
+    if isinstance(x, Rows):
+        return x.valid
     x = np.asarray(x)
-    if x.dtype.kind not in "fc":
+    if x.dtype.kind not in "fci":
         return np.ones(len(x), bool)
     out = np.empty(len(x), bool)
     size = max((1 << 22) // max(int(np.prod(x.shape[1:])), 1), 1)
     for i in range(0, len(x), size):
-        block = x[i : i + size]
-        out[i : i + size] = np.isfinite(block.reshape(len(block), -1)).all(1)
+        out[i : i + size] = held(x[i : i + size])
     return out
 
 

@@ -266,7 +266,7 @@ class Prior:
 
     def cut_from(self, other):
         """Whether this is another prior, or that prior in a smaller box."""
-        if self.names != other.names or not _within(self.bounds, other.bounds):
+        if self.names != other.names or not within(self.bounds, other.bounds):
             return False
         if self._kinds is other._kinds:  # one was truncated to the other
             return True
@@ -292,7 +292,7 @@ class Prior:
     def __eq__(self, other):
         if not isinstance(other, Prior):
             return NotImplemented
-        return self.cut_from(other) and _within(other.bounds, self.bounds)
+        return self.cut_from(other) and within(other.bounds, self.bounds)
 
     __hash__ = None
 
@@ -326,7 +326,7 @@ def _merged(parts):
     return out
 
 
-def _within(box, other):
+def within(box, other):
     """Whether a box (d, 2) lies inside another, edges included."""
     return bool((box[:, 0] >= other[:, 0]).all() and (box[:, 1] <= other[:, 1]).all())
 

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from ._parallel import missing
+from ._parallel import missing, seeded
 
 
 class _Node:
@@ -30,8 +30,8 @@ class Simulator:
     Parameters
     ----------
     parameters : list of str or Prior, optional
-        Names of the columns of theta, which nodes may then have as parents. A `Bank`
-        gives those of its prior.
+        Names of the columns of theta, which nodes may then have as parents; without,
+        only ``"theta"``. A `Bank` checks that they are those of its prior.
     targets : str or list of str, optional
         What a call returns; without, the nodes that are no one's parent.
 
@@ -96,7 +96,7 @@ class Simulator:
             if not (isinstance(parent, str) and self._known(parent)):
                 raise ValueError(
                     f"node '{name}' has an unknown parent {parent!r}; add it first, or "
-                    "name it in Simulator(parameters)"
+                    "name it in Simulator(parameters), such as Simulator(prior)"
                 )
         self.nodes[name] = _Node(name, function, tuple(parents), str(units), rows)
 
@@ -275,7 +275,7 @@ class _Streams:
         elif isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
             self.entropy = [*np.random.SeedSequence(int(rng)).generate_state(4)]
         else:
-            self.key = rng
+            self.key = seeded(rng, "Simulator")  # a key of gradiverse.random
 
     def stream(self, name, *row):
         number = zlib.crc32(name.encode())
