@@ -39,10 +39,10 @@ class MMDTest:
 def median_distance(a, b, rng, most=2000):
     """Median distance between rows of a and rows of b, from at most `most` of each."""
     a, b = (r[rng.permutation(len(r))[:most]] if len(r) > most else r for r in (a, b))
-    return float(np.median(np.sqrt(_squares(a, b))))
+    return float(np.median(np.sqrt(squares(a, b))))
 
 
-def _squares(a, b):
+def squares(a, b):
     """Squared distances (n, m), by differences where columns are few."""
     if a.shape[1] <= 4:
         return sum((a[:, k, None] - b[:, k]) ** 2 for k in range(a.shape[1]))
@@ -54,7 +54,7 @@ def _squares(a, b):
 
 def kernel(a, b, bandwidth):
     """exp(-d^2/(2 l^2)) of rows (n, m)."""
-    return np.exp(-_squares(a, b) / (2 * bandwidth**2))
+    return np.exp(-squares(a, b) / (2 * bandwidth**2))
 
 
 def mmd(a, b, bandwidth=None, *, biased=False):
@@ -88,7 +88,7 @@ def mmd(a, b, bandwidth=None, *, biased=False):
     if bandwidth is None:
         some = a if len(a) <= 2000 else a[:: -(-len(a) // 2000)]
         upper = np.triu_indices(len(some), 1)
-        bandwidth = float(np.median(np.sqrt(_squares(some, some)[upper])))
+        bandwidth = float(np.median(np.sqrt(squares(some, some)[upper])))
     bandwidth = _bandwidth(bandwidth, who)
     n, m = len(a), len(b)
     aa, ab, bb = (_total(p, q, bandwidth) for p, q in ((a, a), (a, b), (b, b)))

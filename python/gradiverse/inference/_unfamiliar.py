@@ -6,18 +6,32 @@ MMD to the rest). If the observation is one more simulation its rank is uniform,
 
     p = (1 + number of simulations at least as far out)/(1 + m)
 
-holds its size exactly. Columns are scaled by the simulations, the bandwidth is the
-median distance among them. Several observations are compared by `mmd_test`. More than
-1024 columns are added up with random signs into 1024 sums, which keeps distances.
+holds its size, up to the scaling of columns: mean and standard deviation are those of
+the simulations, which matters where m is no larger than the number of columns. A member
+that differs in a number which is the same in all
+others counts as further out than those that do not. Columns are scaled by the
+simulations, the bandwidth is the median distance among them. Several observations are
+compared by `mmd_test`. More than 1024 columns are added up with random signs into 1024
+sums, which keeps distances.
+
+No rank is below 1/(1 + m). Beyond all simulations the distance r at which one kernel
+has the mean kernel's value goes on as a power law through the outermost k of them
+(Hill): with u the next one and H the sum of their ln(r/u),
+
+    tail = k/(1 + m) (1 + ln(r_obs/u)/H)^-k,
+
+which is exact for any power law and too large for lighter tails.
 """
 
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
-from ._mmd import kernel, median_distance, mmd_test
+from ._mmd import kernel, median_distance, mmd_test, squares
 from ._pairs import whole
+from ._parts import flat, joined, length, mapped, shape_of, take
 from ._rows import UnfamiliarData, flat_rows
 from ._streams import stream
 
@@ -35,11 +49,20 @@ class Misspecification:
     p_value : float
         The smallest times their number, at most 1.
     n_simulations : int
+    tail : float or None
+        As `p_value`, with a power law beyond the furthest simulation: for few
+        simulations, and only where it was asked for.
     """
 
     p_values: dict
     p_value: float
     n_simulations: int
+    tail: float | None = None
+
+    @property
+    def least(self):
+        """The smallest p-value that so few simulations can give."""
+        return len(self.p_values) / (1 + self.n_simulations)
 
 
 class Familiar:
@@ -71,22 +94,20 @@ class Familiar:
     def __init__(self, x, embed=None, most=1000, rng=0, rows=None):
         who = "misspecification"
         rng, most = stream(rng, "familiar"), whole(most, 20, who, "most")
-        shape, some = _shape(x), []
+        shape, some = shape_of(x), []
         # as many as are wanted in random order, read a block at a time
-        order = rng.permutation(_length(x, who) if rows is None else rows)
-        while len(order) and sum(map(_length, some)) < most:
-            missing = most - sum(map(_length, some))
-            block = _rows(x, np.sort(order[:missing]))
-            order = order[missing:]
-            good = np.isfinite(_flat(block, who)).all(axis=1)
-            some.append(_rows(block, np.flatnonzero(good)))
-        if sum(map(_length, some)) < 20:
-            raise ValueError(
-                f"{who}: {sum(map(_length, some))} finite simulations; 20 are needed"
-            )
-        kept = _joined(some)
+        order = rng.permutation(length(x, who) if rows is None else rows)
+        count = 0
+        while len(order) and count < most:
+            block = take(x, np.sort(order[: most - count]))
+            order = order[most - count :]
+            some.append(take(block, np.flatnonzero(np.isfinite(flat(block)).all(1))))
+            count += length(some[-1], who)
+        if count < 20:
+            raise ValueError(f"{who}: {count} finite simulations; 20 are needed")
+        kept = joined(some)
         self.shape, self.embed = shape, embed
-        self.spaces = {"data": _Space(_flat(kept, who), rng)}
+        self.spaces = {"data": _Space(flat(kept), rng)}
         if embed is not None:
             features = flat_rows(embed(kept), who, "embed(x)")
             self.spaces["embedding"] = _Space(features, rng)
@@ -105,89 +126,73 @@ class Familiar:
         self.shape, self.embed, self.spaces = shape, embed, {}
         for name, part in arrays.items():
             space = self.spaces[name] = object.__new__(_Space)
-            space.sums_of = None
+            space.sums_of = space.fixed = None
             for key, value in part.items():
                 value = np.asarray(value)
                 setattr(space, key, value if value.ndim else float(value))
+            if "fixed" not in part and space.sums_of is None:  # a file of old
+                space.fix(space.mean + space.sd * space.rows)
         return self
 
-    def test(self, x_obs, rng=0):
+    def test(self, x_obs, rng=0, *, tail=False):
         """Test of one observation, or of several (one more axis in front).
+
+        Parameters
+        ----------
+        x_obs : array or dict of arrays
+        rng : seed
+            For several observations.
+        tail : bool
+            Go on beyond the furthest simulation, for one observation.
 
         Returns
         -------
         Misspecification
         """
         who = "misspecification"
-        x = _map(x_obs, np.asarray)
-        if _shape(x, 0) == self.shape:
-            x = _map(x, lambda a: a[None])
-        if _shape(x) != self.shape:
+        x = mapped(x_obs, np.asarray)
+        if shape_of(x, 0) == self.shape:
+            x = mapped(x, lambda a: a[None])
+        if shape_of(x) != self.shape:
             raise ValueError(
-                f"{who}: x_obs has shape {_shape(x_obs, 0)}; {self.shape} is needed, "
+                f"{who}: x_obs has shape {shape_of(x_obs, 0)}; {self.shape} is needed, "
                 "or one more axis in front for several"
             )
-        views = {"data": x}
+        views = {"data": flat_rows(flat(x), who, "x_obs")}
         if self.embed is not None:
-            views["embedding"] = self.embed(x)
-        p = {
-            name: self.spaces[name].p_value(_flat(view, who, finite=True), rng)
-            for name, view in views.items()
-        }
+            views["embedding"] = flat_rows(self.embed(x), who, "embed(x_obs)")
+        rng = stream(rng, "familiar.test")
+        p = {name: self.spaces[name].p_value(view, rng) for name, view in views.items()}
         size = len(self.spaces["data"].rows)
-        return Misspecification(p, min(1.0, len(p) * min(p.values())), size)
+        combined, beyond = min(1.0, len(p) * min(p.values())), None
+        if tail and length(x, who) == 1:
+            tails = (
+                p[name] if p[name] > space.least else space.tail(views[name])
+                for name, space in self.spaces.items()
+            )
+            beyond = min(1.0, len(p) * min(tails))
+        return Misspecification(p, combined, size, beyond)
 
     def warn(self, x_obs, level=0.005, stacklevel=3):
-        """Warn (UnfamiliarData) if the p-value of one observation is below `level`."""
-        result = self.test(x_obs)
-        if result.p_value < level:
+        """Warn (UnfamiliarData) if the p-value of one observation is below `level`.
+
+        Where so few simulations are kept that no rank is below it (200, or 400 with an
+        embedding), the p-value is that of the tail.
+        """
+        few = len(self.spaces) / (1 + len(self.spaces["data"].rows)) >= level
+        result = self.test(x_obs, tail=few)
+        p = result.tail if few else result.p_value
+        if p < level:
             worst = min(result.p_values, key=result.p_values.get)
             warnings.warn(
                 "this observation is unlike the simulations of the training: p = "
-                f"{result.p_value:.2g} among {result.n_simulations}, furthest in "
+                f"{p:.2g} among {result.n_simulations}, furthest in "
                 f"{worst} space; the posterior is an extrapolation. See "
                 "gv.inference.misspecification_test",
                 UnfamiliarData,
                 stacklevel=stacklevel,
             )
         return result
-
-
-def _map(x, f):
-    return {k: f(v) for k, v in x.items()} if hasattr(x, "items") else f(x)
-
-
-def _leaves(x):
-    return list(x.values()) if hasattr(x, "items") else [x]
-
-
-def _shape(x, skip=1):
-    """Shape of one set of data; of a dict, of each part."""
-    return _map(x, lambda a: np.shape(a)[skip:])
-
-
-def _length(x, who="misspecification"):
-    lengths = {len(a) for a in _leaves(x)}
-    if len(lengths) != 1:
-        raise ValueError(f"{who}: parts of x have {sorted(lengths)} rows")
-    return lengths.pop()
-
-
-def _rows(x, index):
-    return _map(x, lambda a: np.asarray(a[index]))
-
-
-def _joined(parts):
-    if hasattr(parts[0], "items"):
-        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-    return np.concatenate(parts)
-
-
-def _flat(x, who, finite=False):
-    """All columns of all parts (n, D)."""
-    parts = [np.reshape(a, (len(a), -1)).astype(np.float64) for a in _leaves(x)]
-    flat = np.concatenate(parts, axis=1)
-    return flat_rows(flat, who, "x_obs") if finite else flat
 
 
 class _Space:
@@ -197,6 +202,7 @@ class _Space:
         self.mean = rows.mean(axis=0)
         sd = rows.std(axis=0)
         self.sd = np.where(sd > 0, sd, 1.0)
+        self.fix(rows)
         self.sums_of = None
         if rows.shape[1] > _WIDE:
             self.sums_of = rng.integers(0, _WIDE, rows.shape[1])
@@ -204,6 +210,36 @@ class _Space:
         self.rows = self._scaled(rows)
         self.bandwidth = median_distance(self.rows, self.rows, rng) or 1.0
         self.sums = kernel(self.rows, self.rows, self.bandwidth).sum(axis=1) - 1.0
+
+    def fix(self, rows):
+        """Columns that are the same in all rows but one at most, and that row or -1."""
+        order = np.partition(rows, (1, len(rows) - 2), axis=0)
+        usual = order[1]
+        low, high = rows.argmin(axis=0), rows.argmax(axis=0)
+        under, over = _differ(order[0], usual), _differ(order[-1], usual)
+        fixed = ~_differ(order[-2], usual) & ~(under & over)
+        self.fixed = self.usual = self.odd = None
+        if fixed.any():
+            odd = np.where(under, low, np.where(over, high, -1))
+            self.fixed = np.flatnonzero(fixed)
+            self.usual, self.odd = usual[fixed], odd[fixed]
+
+    def _alone(self, x):
+        """Who differs in a number that is the same in all others: rows, and x (1, D).
+
+        Of x such numbers become as large as scaled ones of the rows are.
+        """
+        if self.fixed is None:
+            return np.zeros(0, int), False, x
+        value = x[0, self.fixed]
+        other = _differ(value, self.usual)
+        rows = np.unique(self.odd[~other & (self.odd >= 0)])
+        new = other & (self.odd < 0)
+        if new.any():
+            at, x = self.fixed[new], x.copy()
+            step = np.sqrt(len(self.rows)) * self.sd[at]
+            x[0, at] = self.mean[at] + step * np.sign((value - self.usual)[new])
+        return rows, bool(new.any()), x
 
     def _scaled(self, x):
         if self.sums_of is None:
@@ -213,16 +249,56 @@ class _Space:
             [np.bincount(self.sums_of, (r - self.mean) * weights, _WIDE) for r in x]
         )
 
+    @property
+    def least(self):
+        """The smallest p-value of one observation."""
+        return 1 / (1 + len(self.rows))
+
     def p_value(self, x, rng):
-        x = self._scaled(x)
         if len(x) > 1:
+            x = self._scaled(x)
             return mmd_test(x, self.rows, rng, bandwidth=self.bandwidth).p_value
-        to_all = kernel(x, self.rows, self.bandwidth)[0]
+        rows, alone, x = self._alone(x)
+        to_all = kernel(self._scaled(x), self.rows, self.bandwidth)[0]
         further = self.sums + to_all <= to_all.sum() * (1 + 1e-12)
+        odd = np.zeros(len(further), bool)
+        odd[rows] = True
+        further = further & odd if alone else further | odd
         return float((1 + further.sum()) / (1 + len(self.rows)))
 
+    def tail(self, x):
+        """p-value of one observation beyond all simulations; 0 where it is alone."""
+        if self._alone(x)[1]:
+            return 0.0
+        m = len(self.rows)
+        k = max(4, m // 10)
+        r = np.sort(self._reach(self.rows, leave=True))[: -k - 2 : -1]
+        far = self._reach(self._scaled(x))[0]
+        excess = np.log(r[:k] / r[k]).sum() if r[k] > 0 else 0.0
+        if excess == 0 or far <= r[0]:
+            return self.least
+        share = (1 + np.log(far / r[k]) / excess) ** -float(k)
+        return float(min(self.least, k / (1 + m) * share))
 
-def misspecification_test(x_obs, x_simulated, rng=0, *, embed=None, most=1000):
+    def _reach(self, x, leave=False):
+        """Distance at which one kernel has the mean of those to the simulations."""
+        exponent = -squares(x, self.rows) / (2 * self.bandwidth**2)
+        count = len(self.rows)
+        if leave:
+            np.fill_diagonal(exponent, -np.inf)
+            count -= 1
+        mean = logsumexp(exponent, axis=1) - np.log(count)
+        return self.bandwidth * np.sqrt(np.maximum(-2 * mean, 0.0))
+
+
+def _differ(a, b):
+    """Whether a is not b, beyond rounding in single precision."""
+    return np.abs(a - b) > 1e-6 * np.abs(b)
+
+
+def misspecification_test(
+    x_obs, x_simulated, rng=0, *, embed=None, most=1000, tail=False
+):
     """Could the observation be one of the simulations?
 
     Parameters
@@ -236,7 +312,11 @@ def misspecification_test(x_obs, x_simulated, rng=0, *, embed=None, most=1000):
         Features of data, tested besides: a departure that the network sees matters, one
         that it does not see may not.
     most : int
-        Simulations used.
+        Simulations used. No p-value is below 1/(1 + their number), twice that with an
+        embedding.
+    tail : bool
+        Go on beyond the furthest simulation, by the attribute `tail` of the result:
+        for one observation and few simulations.
 
     Returns
     -------
@@ -255,4 +335,4 @@ def misspecification_test(x_obs, x_simulated, rng=0, *, embed=None, most=1000):
     True
     """
     rng = stream(rng, "misspecification")
-    return Familiar(x_simulated, embed, most, rng).test(x_obs, rng)
+    return Familiar(x_simulated, embed, most, rng).test(x_obs, rng, tail=tail)
