@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 import gradiverse as gv
-from gradiverse.inference import NRE, Bank, Prior
+from gradiverse.inference import NRE, Bank, Prior, Simulator
 from gradiverse.inference._contrasts import LOSSES, Contrast, table
 from gradiverse.inference._heads import ProductHead, ResidualHead
 from gradiverse.inference._standardise import Scores, Standardiser, restore
@@ -300,6 +300,60 @@ def test_noise_redrawn_at_every_step():
     # what is familiar is what the network saw: x ~ N(0, 2), not the raw N(0, 1)
     assert est.familiar.spaces["data"].sd == pytest.approx(np.sqrt(2), rel=0.1)
     assert est.familiar.test([3.2]).p_value > 0.01 > est.familiar.test([9.0]).p_value
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_hook_that_needs_the_parameters(on_disk, tmp_path):
+    """Noise whose size is a parameter, drawn anew by the graph that simulates.
+
+    Oracle: the posterior of ln s given k numbers N(0, s^2) under a uniform prior, s^-k
+    exp(-S / 2 s^2) on a grid.
+    """
+    prior = Prior(mean=(-1.0, 1.0), ln_s=(-1.0, 1.0))
+    sim = Simulator(prior, targets="quiet")
+    sim.node("quiet", lambda m: m[:, None] * np.ones(8), "mean")
+
+    def noise(ln_s, rng):
+        draws = gv.random.normal(rng, (len(ln_s), 8), "float64")
+        return gv.ops.exp(ln_s)[:, None] * draws
+
+    sim.node("noise", noise, "ln_s")
+    sim.node("data", lambda a, b: a + b, "quiet", "noise")
+    seen = []
+
+    def redraw(batch, key):
+        seen.append(batch["theta"].shape[1:])
+        known = {"quiet": batch["x"], "data": batch["x"], "theta": batch["theta"]}
+        return {**batch, "x": sim.resample(known, "noise", key)["data"]}
+
+    bank = Bank(tmp_path / "a.h5", prior, sim)
+    bank.simulate(3000)
+    data = (bank,) if on_disk else (bank.theta[:], bank.x[:])
+    est = NRE(prior, marginals="1d", augment=redraw, data="scores", epochs=30)
+    est.fit(*data)
+    assert set(seen) == {(2,)}
+    x = 0.2 + np.exp(0.3) * np.array([-1.5, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 1.5])
+    m, s = np.meshgrid(np.linspace(-1, 1, 201), np.linspace(-1, 1, 201))
+    square = ((x - m[..., None]) ** 2).sum(-1)
+    w = np.exp(-8 * s - 0.5 * square * np.exp(-2 * s))
+    exact = (w * s).sum() / w.sum()
+    sd = np.sqrt((w * s * s).sum() / w.sum() - exact**2)
+    draws = est.posterior(x).marginal("ln_s").sample(4000, 0)
+    assert draws.mean() == pytest.approx(exact, abs=0.35 * sd)
+    assert draws.std() == pytest.approx(sd, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    "hook, error",
+    [
+        (lambda b, key: {**b, "theta": -b["theta"]}, "changed theta"),
+        (lambda b, key: b["x"], "must return the batch"),
+    ],
+)
+def test_hooks_that_do_not_fit(hook, error):
+    theta, x = simulate(200)
+    with pytest.raises((ValueError, TypeError), match=error):
+        NRE(normal_prior(), augment=hook, head=small_head, **SMALL).fit(theta, x)
 
 
 def test_wide_data_are_remembered_by_fewer_rows(monkeypatch):

@@ -142,7 +142,8 @@ class Source:
                 np.float32,
             )
             columns[self.rows] = est.coordinates(self.theta[self.rows])
-            return View({"theta": columns, "x": self.x}, self.rows)
+            raw = {"raw": self.theta} if est.augment else {}
+            return View({"theta": columns, "x": self.x, **raw}, self.rows)
         order = self.order
         columns = est.coordinates(self.theta[order])
 
@@ -154,7 +155,9 @@ class Source:
             if isinstance(self.x, dict)
             else take(self.x)
         )
-        return {"theta": columns, "x": est._standardise(x) if self.standard else x}
+        raw = {"raw": take(self.theta)} if est.augment else {}
+        x = est._standardise(x) if self.standard else x
+        return {"theta": columns, "x": x, **raw}
 
     def _batch(self, asked):
         """The batch size, at most half of the training rows."""
@@ -188,6 +191,32 @@ class Source:
                 " without contrasts; choose another batch_size"
             )
         return int(count)
+
+
+def redrawing(augment):
+    """The hook of `gradiverse.train.fit` for one of `NRE`."""
+
+    def run(batch, key):
+        x = redrawn(augment, batch["raw"], batch["x"], key)
+        return {"theta": batch["theta"], "x": x}
+
+    return None if augment is None else run
+
+
+def redrawn(augment, theta, x, key):
+    """x as `augment` of `NRE` draws it anew for parameters (n, d)."""
+    out = augment({"theta": theta, "x": x}, key)
+    if not isinstance(out, dict) or "x" not in out:
+        raise TypeError(
+            "NRE: augment must return the batch, a dict with theta and the new x, not"
+            f" {sorted(out) if isinstance(out, dict) else type(out).__name__}"
+        )
+    if out.get("theta", theta) is not theta:
+        raise ValueError(
+            "NRE: augment changed theta, but it may only redraw x at the theta that it"
+            ' is given: return {**batch, "x": x}'
+        )
+    return out["x"]
 
 
 def _check_draws(est, bank, rows):

@@ -14,7 +14,7 @@ from ._network import Flatten, Network
 from ._recalibrate import LEAST
 from ._recalibrate import fit as recalibration
 from ._rows import generator
-from ._source import Source, broadcast, reshaped, row
+from ._source import Source, broadcast, redrawing, redrawn, reshaped, row
 from ._standardise import standardiser
 from ._watch import watch
 from .failures import Validity
@@ -93,7 +93,7 @@ class NRE:
         four numbers for each marginal. It takes a posterior for each validation row.
     augment : callable, optional
         ``augment(batch, key) -> batch`` for {"theta", "x"}, traced: redraw the noise of
-        raw x at every step; theta is as the network sees it.
+        raw x at every step, given theta (n, d) in the prior's units, which stays.
     **training
         epochs 100, batch_size None (1/40 of the rows, from 32 to 256), learning_rate
         1e-2 (the top of a cosine after one epoch of warm-up, or a schedule),
@@ -255,9 +255,8 @@ class NRE:
         x = source.some(rows)
         if self.augment is None:
             return x
-        theta = self.coordinates(source.theta[rows])
         key = random.fold_in(random.key(20_212), int(rows[0]))
-        x = self.augment({"theta": theta, "x": x}, key)["x"]
+        x = redrawn(self.augment, source.theta[rows], x, key)
         return {k: np.asarray(v) for k, v in x.items()} if isinstance(x, dict) else (
             np.asarray(x)
         )  # fmt: skip
@@ -314,7 +313,7 @@ class NRE:
             epochs=o["epochs"],
             rng=rng,
             validation=source.validation,
-            augment=self.augment,
+            augment=redrawing(self.augment),
             state=state,
             patience=o["patience"],
             progress=o["progress"],
