@@ -3,11 +3,13 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 export VENV
+RIVALS := .venv-rivals/bin/python
+COMPARED = $(shell grep -rlE 'importorskip."(torch|sklearn)' tests --include=*.py)
 
-.PHONY: help demo test dev bench notebooks sanitize lint format docs wheel clean
+.PHONY: help demo test test-torch dev bench notebooks sanitize lint format docs wheel clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## build, then the excess-mortality study: figures and report in demo-output/
 	@tools/bootstrap dev
@@ -17,6 +19,13 @@ test: ## build, then the C tests, the Python tests and the examples in docstring
 	@tools/bootstrap dev
 	@$(BIN)/python tools/run_ctests.py
 	@$(BIN)/python -m pytest -q --doctest-modules tests python/gradiverse
+
+test-torch: ## layers and optimisers against torch, the rest against scikit-learn
+	@tools/bootstrap dev
+	@$(BIN)/python -c 'from benchmarks.speed.__main__ import *; rivals_python()'
+	@$(RIVALS) -m pip install -q --disable-pip-version-check pytest h5py pooch tqdm
+	@$(RIVALS) -c 'import torch, sklearn'
+	@PYTHONPATH=python $(RIVALS) -m pytest -q -p no:cacheprovider $(COMPARED)
 
 dev: ## build the C extensions in place; incremental, safe to call concurrently
 	@tools/bootstrap dev

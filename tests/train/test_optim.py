@@ -1,4 +1,7 @@
-"""Optimisers and schedules against loops written from the papers' formulas."""
+"""Optimisers and schedules against loops written from the papers' formulas.
+
+Against torch: tests/nn/test_torch.py.
+"""
 
 import inspect
 import math
@@ -100,32 +103,6 @@ def test_rule_equals_a_numpy_loop(name, dtype):
         np.testing.assert_allclose(found, p, rtol=0, atol=40 * eps * (1 + abs(p).max()))
 
 
-@pytest.mark.parametrize("name", ["momentum", "nesterov", "adam_l2", "adamw", "radam"])
-def test_rule_equals_torch(name):
-    """Oracle: torch.optim, float64, the same gradients."""
-    torch = pytest.importorskip("torch")
-    make, _, options = RULES[name]
-    own = {"b1": 0, "b2": 1}
-    betas = tuple(options.get(k, d) for k, d in (("b1", 0.9), ("b2", 0.999)))
-    rest = {k: v for k, v in options.items() if k not in own}
-    if name not in ("momentum", "nesterov"):
-        rest["betas"] = betas
-    kinds = {"momentum": "SGD", "nesterov": "SGD", "adam_l2": "Adam"}
-    kinds |= {"adamw": "AdamW", "radam": "RAdam"}
-    rng = np.random.default_rng(4)
-    p = rng.normal(size=(4, 3))
-    x = torch.tensor(p, requires_grad=True)
-    theirs = getattr(torch.optim, kinds[name])([x], lr=0.05, **rest)
-    opt = make(0.05, **options)
-    state = opt.init(p)
-    for _ in range(30):
-        g = rng.normal(size=p.shape)
-        x.grad = torch.tensor(g)
-        theirs.step()
-        p, state = opt.update(g, state, p)
-    np.testing.assert_allclose(p, x.detach().numpy(), rtol=0, atol=1e-13)
-
-
 def test_update_leaves_its_arguments():
     """Nothing that is handed in is written to."""
     rng = np.random.default_rng(0)
@@ -206,20 +183,6 @@ def test_cosine_and_warmup():
     assert ramp(10) == pytest.approx(0.5) and ramp(20) == pytest.approx(0.25)
 
 
-def test_one_cycle_equals_torch():
-    """Oracle: torch.optim.lr_scheduler.OneCycleLR with its defaults."""
-    torch = pytest.importorskip("torch")
-    x = torch.zeros(1, requires_grad=True)
-    sgd = torch.optim.SGD([x], lr=0.1)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(sgd, max_lr=0.5, total_steps=50)
-    rate = gv.optim.one_cycle(0.5, 50)
-    for t in range(50):
-        assert float(rate(t)) == pytest.approx(theirs.get_last_lr()[0], rel=1e-10)
-        sgd.step()
-        if t < 49:
-            theirs.step()
-
-
 def test_one_cycle():
     """Ends and top in closed form."""
     rate = gv.optim.one_cycle(1.0, 101, rise=0.3)
@@ -294,24 +257,6 @@ def test_plateau():
         opt.observe(state, loss)
         rates.append(float(opt.rate(state)))
     assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
-
-
-def test_plateau_equals_torch():
-    """Oracle: torch.optim.lr_scheduler.ReduceLROnPlateau."""
-    torch = pytest.importorskip("torch")
-    x = torch.zeros(1, requires_grad=True)
-    sgd = torch.optim.SGD([x], lr=1.0)
-    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        sgd, factor=0.3, patience=2, cooldown=1, min_lr=0.05
-    )
-    own = gv.optim.plateau(1.0, factor=0.3, patience=2, cooldown=1, least=0.05)
-    opt = gv.optim.sgd(own)
-    state = opt.init(np.zeros(1))
-    for loss in np.random.default_rng(0).gamma(2.0, size=60).cumsum() ** -0.1:
-        loss = round(float(loss), 2)
-        theirs.step(loss)
-        opt.observe(state, loss)
-        assert float(opt.rate(state)) == pytest.approx(sgd.param_groups[0]["lr"])
 
 
 NUMBERS = {
