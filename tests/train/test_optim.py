@@ -103,6 +103,19 @@ def test_rule_equals_a_numpy_loop(name, dtype):
         np.testing.assert_allclose(found, p, rtol=0, atol=40 * eps * (1 + abs(p).max()))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("b2", [0.0, 0.5, 0.6, 2 / 3])
+def test_radam_with_a_short_memory(b2):
+    """An average of length 5 or less is never rectified: steps along the first moment
+    alone, without a warning of what is not used. Oracle: the formula."""
+    opt, p, s = gv.optim.radam(0.1, b2=b2), np.array([1.0, -2.0]), {}
+    state, wanted = opt.init(p), p
+    for t in range(1, 9):
+        wanted = _radam(wanted, np.cos(wanted * t), s, t, 0.1, b2=b2)
+        p, state = opt.update(np.cos(p * t), state, p)
+    np.testing.assert_allclose(p, wanted, rtol=1e-13)
+
+
 def test_update_leaves_its_arguments():
     """Nothing that is handed in is written to."""
     rng = np.random.default_rng(0)

@@ -112,11 +112,9 @@ class _Radam(_Adam):
         length = longest - 2.0 * t * power / (1.0 - power)
         steady = length > 5.0
         safe = np.where(steady, length, 6.0)
+        most = longest if longest > 5.0 else 6.0  # at most 5: never steady
         rectify = np.sqrt(
-            (safe - 4.0)
-            * (safe - 2.0)
-            * longest
-            / ((longest - 4.0) * (longest - 2.0) * safe)
+            (safe - 4.0) * (safe - 2.0) * most / ((most - 4.0) * (most - 2.0) * safe)
         )
         root = 1.0 / np.sqrt(1.0 - power)
         size = rate / (1.0 - self.b1**t)
