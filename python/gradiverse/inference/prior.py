@@ -38,8 +38,7 @@ class Prior:
     Attributes
     ----------
     names : list of str
-    d : int
-        Number of parameters.
+        Of the parameters; ``prior.d`` is their number.
     bounds : (d, 2) float64 ndarray
         Support, or the box after `truncate`, in parameter units.
     volume, log_volume : float
