@@ -140,6 +140,25 @@ def test_readable_errors(written, tmp_path):
         sn.load_pantheon_plus(written(frame))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("mBERR", 0.0), ("mBERR", -0.04), ("x0", 0.0), ("cERR", 0.0)]
+)
+def test_errors_that_are_not_positive_are_named(written, name, value):
+    frame = table().astype({name: float})
+    frame.loc[3, name] = value
+    path = written(frame)
+    with pytest.raises(ValueError, match=rf"column {name} .* row 3 \(sn3\).*delete"):
+        sn.load_pantheon_plus(path)
+    t, _ = sn.load_pantheon_plus(path, z_min=frame["zHD"][3], calibrators=False)
+    assert len(t) == 2  # in rows that are left out it does not matter
+
+
+def test_nearest_covariance_needs_variances():
+    C = np.array([np.eye(3), np.diag([1.0, 0.0, 1.0])])
+    with pytest.raises(ValueError, match=r"positive, not so in row\(s\) 1"):
+        loaders.nearest_positive(C)
+
+
 def test_full_matrix_fit_is_generalised_least_squares():
     z = np.linspace(0.02, 1.2, 60)
     rng = np.random.default_rng(2)

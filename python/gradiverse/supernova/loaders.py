@@ -22,6 +22,7 @@ COLUMNS = (
 )  # fmt: skip
 BAD = ("drop", "raise", "keep", "nearest")
 #: scatter that the errors `dmb` of JLA already hold [mag]
+POSITIVE = ("mBERR", "x1ERR", "cERR", "x0")
 JLA_COHERENT = {"SNLS": 0.080, "SDSS": 0.108, "low-z": 0.134, "HST": 0.100}
 
 
@@ -104,7 +105,14 @@ def nearest_positive(covariance, floor=1e-3):
     (N, 3, 3) array
     """
     s = np.array(covariance, dtype=float)
-    sd = np.sqrt(np.einsum("nii->ni", s))
+    variance = np.einsum("nii->ni", s)
+    bad = ~(variance > 0).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"variances must be positive, not so in {_check.rows_text(bad)}: there is"
+            " no covariance with the same sds"
+        )
+    sd = np.sqrt(variance)
     scale = sd[:, :, None] * sd[:, None]
     values, vectors = np.linalg.eigh(s / scale)
     bad = values[:, 0] < floor
@@ -141,7 +149,8 @@ def load_pantheon_plus(path=None, bad="drop", z_min=None, calibrators=True):
     Raises
     ------
     ValueError
-        Columns that are missing or not numbers; with bad="raise", bad rows.
+        Columns that are missing or not numbers, errors or x0 that are not positive in
+        rows that are kept; with bad="raise", bad rows.
     FileNotFoundError
 
     Warns
@@ -172,6 +181,7 @@ def load_pantheon_plus(path=None, bad="drop", z_min=None, calibrators=True):
             " files; the factor 1 + zHEL of distances is then wrong",
             stacklevel=2,
         )
+    _positive(table, path)
     covariance = salt_covariances(table)
     not_ok = np.linalg.eigvalsh(_correlation(covariance))[:, 0] <= 0
     table.attrs["bad_rows"] = int(not_ok.sum())
@@ -186,6 +196,19 @@ def load_pantheon_plus(path=None, bad="drop", z_min=None, calibrators=True):
         stacklevel=2,
     )
     return table, covariance
+
+
+def _positive(table, path):
+    for name in POSITIVE:
+        bad = table.index[table[name] <= 0]
+        if len(bad):
+            row = bad[0]
+            more = f" and {len(bad) - 1} more rows" if len(bad) > 1 else ""
+            raise ValueError(
+                f"{path}: column {name} must be positive, but is"
+                f" {table.loc[row, name]:g} in row {row} ({table.loc[row, 'CID']})"
+                f"{more}: correct it, or delete the row from the table"
+            )
 
 
 def _correlation(s):
