@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 import gradiverse as gv
 from gradiverse.inference import Bank
-from gradiverse.supernova import _nuts, _region, priors
+from gradiverse.supernova import _nuts, _region, posterior, priors
 from gradiverse.supernova._linear_head import linear_marginals
 from gradiverse.supernova._object_head import ObjectHead
 from gradiverse.supernova._summary import SOFT, Summary
@@ -92,7 +92,27 @@ def test_posterior_against_the_likelihood_on_a_grid():
     np.testing.assert_allclose(p.sd, sd, rtol=0.2)
     truth = priors.to_coordinates(g, "flat")
     assert (((p.mean - truth) / p.sd) ** 2).sum() < stats.chi2.ppf(0.9999, 9)
-    assert list(p.summary().columns[-2:]) == ["rhat", "ess"]
+    assert list(p.summary().columns[-3:]) == ["rhat", "ess", "ess_sd"]
+
+
+def test_effective_draws_of_sds():
+    """AR(1) with coefficient r: squares have r^2, n (1 - r^2)/(1 + r^2)."""
+    rng, r, n = np.random.default_rng(0), 0.6, 20_000
+    x = rng.normal(size=(4, n, 1))
+    for i in range(1, n):
+        x[:, i] = r * x[:, i - 1] + np.sqrt(1 - r * r) * x[:, i]
+    p = sn.Posterior("flat", ("a",), x, np.ones(1), np.ones(1), 1, 0.0)
+    assert abs(p.ess_sd[0] / (4 * n * (1 - r**2) / (1 + r**2)) - 1) < 0.15
+
+
+def test_sampler_survives_dispersions_that_overflow():
+    g, z, S = sn.fiducial(12)
+    survey = sn.Survey(z, S)
+    f = posterior.target(survey, np.asarray(sn.simulate(g, z, S, 2)), "flat")
+    u = priors.unconstrain(priors.to_coordinates(g, "flat"), "flat")
+    u[2] = 400.0
+    value, gradient = f(u)
+    assert value == -np.inf and np.isfinite(gradient).all()
 
 
 def test_malmquist_toy():

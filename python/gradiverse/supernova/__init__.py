@@ -3,8 +3,9 @@
 Each object has a redshift, three measured numbers (mB, x1, c) with a covariance of
 their own, and latent numbers (M, x, c) drawn from a population. ``simulate`` draws
 data, ``log_likelihood`` and ``sample_posterior`` are exact, ``object_posterior`` gives
-each object's latents, ``Study`` learns the same marginals with networks and compares.
-Magnitudes throughout; H0 is fixed, for M0 moves with it.
+each object's latents, ``learn.Learner`` finds the same marginals with networks, and
+``study.run`` does all of it, compares and reports. Magnitudes throughout; H0 is fixed,
+for M0 moves with it.
 """
 
 from .._lazy import on_demand as _on_demand
@@ -24,7 +25,7 @@ _LAZY = {
     "Posterior": "posterior",
     "fiducial": "survey",
 }
-_MODULES = ("figures", "report", "study")
+_MODULES = ("figures", "hubble", "learn", "loaders", "priors", "report", "study")
 
 __all__ = [*_LAZY, *_MODULES]
 

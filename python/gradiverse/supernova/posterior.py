@@ -23,7 +23,7 @@ class Posterior:
         Coordinates: the free globals, dispersions by their logarithm (ln_sres, ...).
     chains : (chains, draws, p) array
     rhat, ess : (p,) arrays
-        Split R-hat and effective number of draws.
+        Split R-hat and effective number of draws, for the mean.
     gradients : int
         Evaluations of the gradient, warm-up included.
     seconds : float
@@ -52,13 +52,22 @@ class Posterior:
         """(p,)"""
         return self.samples.std(axis=0, ddof=1)
 
+    @property
+    def ess_sd(self):
+        """(p,) effective numbers of squared deviations from the mean: what sds are
+        worth, often half of `ess`. Their relative errors are 1/sqrt(2 ess_sd), errors
+        of means sd/sqrt(ess)."""
+        squares = np.moveaxis((self.chains - self.mean) ** 2, 2, 0)
+        return np.array([_nuts.effective(c) for c in squares])
+
     def globals(self, n=200):
         """n of the draws, evenly spaced, as dicts of globals."""
         rows = np.linspace(0, len(self.samples) - 1, n).round().astype(int)
         return [to_globals(theta, self.model) for theta in self.samples[rows]]
 
     def summary(self):
-        """Table of mean, sd, 68 % interval, R-hat and effective draws.
+        """Table of mean, sd, 68 % interval, R-hat and effective draws, for the mean
+        (ess) and for the sd (ess_sd).
 
         Returns
         -------
@@ -69,11 +78,15 @@ class Posterior:
         low, mid, high = np.quantile(self.samples, [0.16, 0.5, 0.84], axis=0)
         columns = {"mean": self.mean, "sd": self.sd, "16%": low, "50%": mid}
         columns |= {"84%": high, "rhat": self.rhat, "ess": self.ess}
+        columns["ess_sd"] = self.ess_sd
         return pd.DataFrame(columns, index=list(self.names))
 
 
 def target(survey, data, model):
-    """f(u) -> (log posterior, gradient) in unconstrained numbers, a planned program."""
+    """f(u) -> (log posterior, gradient) in unconstrained numbers, a planned program.
+
+    Where dispersions are so large that covariances overflow, the density is 0.
+    """
 
     def density(u, d):
         theta, prior = constrain(u, model)
@@ -82,8 +95,11 @@ def target(survey, data, model):
     run = compile(value_and_grad(density))
 
     def f(u):
-        with np.errstate(all="ignore"):
-            value, gradient = run(u, data)
+        try:
+            with np.errstate(all="ignore"):
+                value, gradient = run(u, data)
+        except np.linalg.LinAlgError:
+            return -np.inf, np.zeros(len(u))
         return float(value), np.asarray(gradient)
 
     return f
