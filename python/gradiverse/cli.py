@@ -32,9 +32,16 @@ def _lensing(arguments, config, say):
 
 
 def _supernova(arguments, config, say):
+    from .inference import UnfamiliarData
     from .supernova.study import run
 
-    run(arguments.output, config, arguments.quick, say, arguments.data)
+    def show(message, *_, **__):
+        print(f"gradiverse supernova: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnfamiliarData)
+        warnings.showwarning = show
+        run(arguments.output, config, arguments.quick, say, arguments.data)
 
 
 STUDIES = {

@@ -10,12 +10,36 @@ import numpy as np
 
 from .. import nn, random
 from . import _check
+from ._fisher import population_slopes
 from .draw import draw
 from .learn import training
 from .priors import to_globals
 
 WIDTH = 256
 BLOCK = 100  # surveys whitened at once
+
+
+def linear_least(summary, region, width=None):
+    """Least sds (p,) that linear features leave to coordinates of the kind variance in
+    a region, all others known; 0 for the rest, which linear features know.
+
+    F_aa <= (K/2) max lambda^2 for K features, lambda the eigenvalues of Sig^-1 Sig_a;
+    the region's own variance is added as if it were normal. What is clearly narrower
+    has seen more than these features.
+    """
+    width = WIDTH if width is None else width
+    spread = region.sample(20_000, np.random.SeedSequence(23)).var(axis=0)
+    g, out = summary.globals, np.zeros(len(summary.names))
+    inverse = np.linalg.inv(summary.survey.covariance + summary.cov)
+    turns = population_slopes(g)
+    for i, name in enumerate(summary.names):
+        plain = name.removeprefix("ln_")
+        if plain not in turns or not turns[plain][1].any():
+            continue
+        turn = turns[plain][1] * (g[plain] if name != plain else 1.0)
+        largest = np.abs(np.linalg.eigvals(inverse @ turn)).max()
+        out[i] = 1.0 / np.sqrt(0.5 * width * largest**2 + 1.0 / spread[i])
+    return out
 
 
 def whitener(summary):

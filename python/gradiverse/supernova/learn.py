@@ -7,6 +7,7 @@ surveys drawn along the posterior's ridge inside the box.
 
 import json
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ._region import region as last_region
 from ._summary import SOFT, Summary
 from .posterior import first_guess
 from .priors import prior as prior_of
+from .report import UNFAMILIAR
 from .rounds import recentred, simulate_round, train_round
 
 BLOCK = 500  # surveys of the last round in one file
@@ -48,6 +50,10 @@ class Learned:
         Of each round: surveys simulated, widths, posterior mass cut, seconds.
     box : (p, 2) array
         The last one.
+    check : dict
+        p values of the hypothesis that the data are one of the surveys simulated in the
+        last round, in the numbers that networks see (scores) and in all pooled numbers
+        (moments).
     """
 
     names: tuple
@@ -58,6 +64,7 @@ class Learned:
     rounds: pd.DataFrame = field(repr=False)
     box: np.ndarray = field(repr=False)
     networks: dict = field(repr=False)
+    check: dict
 
     @property
     def mean(self):
@@ -243,7 +250,13 @@ class Learner:
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
     def run(self, draws=20_000):
-        """Rounds, last round, networks, posteriors; returns `Learned`."""
+        """Rounds, last round, networks, posteriors; returns `Learned`.
+
+        Warns
+        -----
+        UnfamiliarData
+            If the data are unlike the surveys of the last round.
+        """
         inside, centre = self.truncate()
         begin = time.perf_counter()
         summary = recentred(self.survey, self.data, centre, inside, self.model)
@@ -293,7 +306,9 @@ class Learner:
         phi = region.turned(theta[ok])[:, :2]
         keep = turned.contains(phi)
         two = NRE(turned, **options).fit(phi[keep], x[keep])
-        posterior = one.posterior(at)
+        check = _familiarity({"scores": (at, x), "moments": (
+            observed, found["features"][ok])})  # fmt: skip
+        posterior = _posterior(one, at)
         samples = np.column_stack(
             [posterior.sample_marginal(i, draws, i)[:, 0] for i in range(marginals.d)]
         )
@@ -306,7 +321,7 @@ class Learner:
         networks |= {"region": region, "observed": observed, "at": at}
         return Learned(
             summary.names, samples, pair, mean, sd, None, np.array(inside.bounds),
-            networks,
+            networks, check,
         )  # fmt: skip
 
     def _pair(self, est, region, at, draws):
@@ -321,6 +336,32 @@ class Learner:
         w = np.exp(h - h.max())
         rows = rng.choice(len(theta), draws, p=w / w.sum())
         return theta[rows, :2]
+
+
+def _familiarity(views):
+    """p values of (observed, simulated) by name; warns once, of the smallest."""
+    from ..inference import UnfamiliarData, misspecification_test
+
+    p = {k: misspecification_test(*view).p_value for k, view in views.items()}
+    worst = min(p, key=p.get)
+    if p[worst] < UNFAMILIAR:
+        warnings.warn(
+            f"the data are unlike the simulated surveys: p = {p[worst]:.2g} in their"
+            f" {worst}; the model does not describe them, or the box has lost them, and"
+            " the networks extrapolate",
+            UnfamiliarData,
+            stacklevel=4,
+        )
+    return p
+
+
+def _posterior(est, at):
+    """The posterior without a warning of its own."""
+    from ..inference import UnfamiliarData
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarData)
+        return est.posterior(at)
 
 
 class _Draws:

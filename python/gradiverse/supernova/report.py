@@ -6,11 +6,17 @@ import numpy as np
 
 from .._html import embed, notes_html, page, table_html
 
+UNFAMILIAR = 0.005  # p values below are warned of
+
 VARIANCE = ("ln_sres", "alpha", "beta", "ln_Rx", "ln_Rc")
 DIGITS = {
     "exact": 4, "exact_sd": 4, "network": 4, "network_sd": 4, "shift": 2,
-    "sd_ratio": 3, "rhat": 3, "ess": 0, "linear_shift": 2, "linear_sd_ratio": 2,
+    "sd_ratio": 3, "rhat": 3, "ess": 0, "ess_sd": 0, "linear_shift": 2,
+    "linear_sd_ratio": 2, "linear_least": 2,
 }  # fmt: skip
+LEVELS = (0.6827, 0.9545)
+SURE = 3.5  # binomial sds below which coverage is called too low
+TIGHT = 0.9  # networks' sds scatter by a few percent; bounds hold on average
 
 
 def headline(out):
@@ -26,6 +32,65 @@ def headline(out):
     )
 
 
+def check_text(check):
+    """The familiarity of the data, in a sentence."""
+    found = ", ".join(f"{p:.2g} in {name}" for name, p in check.items())
+    bad = min(check.values()) < UNFAMILIAR
+    end = (
+        "they are unlike them: the model does not describe the data, or the box has"
+        " lost them, and the networks extrapolate"
+        if bad
+        else "nothing is unfamiliar"
+    )
+    return f"The data among the surveys of the last round: p = {found}; {end}."
+
+
+def doubts(table, ranks=None):
+    """What comparison and coverage say against the networks, in lines of text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `study.compare`.
+    ranks : (n, p) array, optional
+        Of `study.coverage_ranks`.
+
+    Returns
+    -------
+    list of str
+        Empty if all is well. Posteriors are called too narrow if regions hold the truth
+        less often than they say, by 3.5 binomial sds, or if their sds are below what is
+        possible (the exact posterior's; for a linear head the bound of its features) by
+        10 % and three Monte Carlo errors.
+    """
+    lines = []
+    error = 3.0 / np.sqrt(2.0 * table["ess_sd"])
+    for kind, column, least in (
+        ("networks", "sd_ratio", 1.0),
+        ("linear head", "linear_sd_ratio", table.get("linear_least", 1.0)),
+    ):
+        if column not in table:
+            continue
+        low = table[column] < np.maximum(least, 1.0) * (TIGHT - error)
+        for _, row in table[low].iterrows():
+            lines.append(
+                f"{row['parameter']} by {kind}: sd {row[column]:.2f} of the exact"
+                " posterior's is less than the data can say; what was learned has a"
+                " leak, or claims too much"
+            )
+    for level in LEVELS if ranks is not None else ():
+        inside = (np.abs(2 * ranks - 1) < level).mean(axis=0)
+        sd = np.sqrt(level * (1 - level) / len(ranks))
+        for name, share in zip(table["parameter"], inside, strict=True):
+            if share < level - SURE * sd:
+                lines.append(
+                    f"{name} by networks: regions of {100 * level:.2f} % hold the truth"
+                    f" in {100 * share:.1f} % of {len(ranks)} surveys; its posteriors"
+                    " are too narrow"
+                )
+    return lines
+
+
 def notes(out):
     """Choices and limits, in words."""
     exact, settings = out["exact"], out["settings"]
@@ -39,8 +104,10 @@ def notes(out):
     lines.append(
         f"Exact posterior: {exact.samples.shape[0]} draws, {exact.gradients} gradients,"
         f" largest R-hat {exact.rhat.max():.3f}, least effective draws"
-        f" {exact.ess.min():.0f}."
+        f" {exact.ess.min():.0f} for means, {exact.ess_sd.min():.0f} for sds: these are"
+        f" known to {100 / np.sqrt(2 * exact.ess_sd.min()):.1f} %."
     )
+    lines.append(check_text(out["learned"].check))
     if out["real"]:
         lines.append(
             "The data are real: selection, common systematic errors and peculiar"
@@ -68,7 +135,7 @@ def _objects(o):
 
 def _coverage(ranks, names):
     rows = []
-    for level in (0.6827, 0.9545):
+    for level in LEVELS:
         inside = (np.abs(2 * ranks - 1) < level).mean(axis=0)
         band = 200 * np.sqrt(level * (1 - level) / len(ranks))
         found = ", ".join(
@@ -84,16 +151,25 @@ def page_of(out):
     kind = ["variance" if n in VARIANCE else "mean" for n in t["parameter"]]
     shown = t.assign(kind=kind)
     sections = [("", f'<p class="headline">{html.escape(headline(out))}.</p>')]
+    check = out["learned"].check
+    alarms = [check_text(check)] if min(check.values()) < UNFAMILIAR else []
+    for line in (*alarms, *out["doubts"]):
+        sections.append(("", f'<p class="banner">{html.escape(line)}</p>'))
     sections.append(
         ("Hubble diagram", embed(np.ravel(drawn["hubble"])[0], "Hubble diagram"))
     )
     text = (
-        "<p>shift: (network - exact)/exact sd. The linear columns are those of one"
-        " linear embedding of the whitened data, which cannot learn parameters of the"
-        " kind variance.</p>"
-        if out["linear"] is not None
-        else "<p>shift: (network - exact)/exact sd.</p>"
+        "<p>shift: (network - exact)/exact sd. ess and ess_sd: what the exact means and"
+        " sds are worth; errors of shift are 1/sqrt(ess), relative errors of sd_ratio"
+        " 1/sqrt(2 ess_sd), from the exact draws alone."
     )
+    if out["linear"] is not None:
+        text += (
+            " The linear columns are those of one linear embedding of the whitened"
+            " data, which cannot learn parameters of the kind variance: linear_least is"
+            " the bound of its features."
+        )
+    text += "</p>"
     sections.append(
         (
             "Globals",

@@ -15,13 +15,13 @@ import pandas as pd
 
 from .._html import version, write_text
 from . import figures, report
-from ._linear_head import linear_marginals
+from ._linear_head import linear_least, linear_marginals
 from .draw import simulate
 from .learn import Learner
 from .loaders import load_pantheon_plus
 from .objects import mean_object_posterior
 from .posterior import Posterior, sample_posterior
-from .priors import coordinates, to_coordinates, to_globals
+from .priors import coordinates, prior, to_coordinates, to_globals
 from .survey import FIDUCIAL, Survey, fiducial, population
 
 SETTINGS = {
@@ -46,6 +46,8 @@ QUICK |= {"linear": 6000, "coverage": 200, "objects": 16}
 LINEAR_BYTES = 1.5e9  # largest table of whitened surveys that is kept in memory
 LINEAR_DISK = 6e9  # and on disk, while the linear head is trained
 LINEAR_LEAST = 50  # surveys to train it on
+LEAST = {"n": 20, "chains": 2, "draws": 20, "warmup": 10, "simulations": 100}
+LEAST |= {"final": 100, "rng": 0, "linear": 0, "coverage": 0}
 
 
 def check_settings(config=None, quick=False):
@@ -68,7 +70,7 @@ def check_settings(config=None, quick=False):
         value = settings[name]
         if name in ("model", "bad", "z_min"):
             continue
-        least = 0 if name in ("rng", "linear", "coverage") else 1
+        least = LEAST.get(name, 1)
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or value < least:
             raise ValueError(
@@ -82,7 +84,35 @@ def check_settings(config=None, quick=False):
     for name, value in truth.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"{name} must be a number, got {value!r}")
-    return {**settings, "truth": {**FIDUCIAL, **truth}}
+    return {**settings, "truth": _truth(truth, settings["model"])}
+
+
+def _truth(given, model):
+    """Globals that the model can hold."""
+    truth = {**FIDUCIAL, **given}
+    if model != "curved":
+        if "OL" not in given:
+            truth["OL"] = 1.0 - truth["Om"]
+        if abs(truth["OL"] + truth["Om"] - 1.0) > 1e-9:
+            raise ValueError(
+                f"OL = {truth['OL']:g} with Om = {truth['Om']:g} is not flat, and model"
+                f' "{model}" is: leave OL out, or give model = "curved"'
+            )
+    if model != "wcdm" and truth["w"] != -1.0:
+        raise ValueError(
+            f'w = {truth["w"]:g}: model "{model}" has w = -1; leave w out, or give'
+            ' model = "wcdm"'
+        )
+    theta = to_coordinates(truth, model)
+    for name, value, (low, high) in zip(
+        coordinates(model), theta, prior(model).bounds, strict=True
+    ):
+        if not low < value < high:
+            raise ValueError(
+                f"{name} = {value:.4g} of the simulated truth is outside the prior,"
+                f" {low:.4g} to {high:.4g}: no posterior can find it"
+            )
+    return truth
 
 
 def prepare(settings, data):
@@ -100,6 +130,11 @@ def prepare(settings, data):
             )
         survey = Survey(table["zHD"], C, z_helio=table["zHEL"])
         d = table[["mB", "x1", "c"]].to_numpy(float)
+        if len(d) < LEAST["n"]:
+            raise ValueError(
+                f"{len(d)} of {table.attrs['rows']} light curves are left; the study"
+                f" needs {LEAST['n']} at least: lower z_min, or give more data"
+            )
         names = table["CID"].astype(str).tolist()
         said = [str(w.message) for w in caught]
         return survey, d, {"names": names, "notes": said, "truth": None, "M": None}
@@ -177,8 +212,20 @@ def coverage_ranks(learner, learned, n, seed, points=400):
     return ranks
 
 
-def compare(exact, learned, linear=None):
+def compare(exact, learned, linear=None, least=None):
     """Table of the globals: exact and learned means and sds, shifts and ratios.
+
+    ess and ess_sd are what the exact means and sds are worth: errors of shift are
+    1/sqrt(ess), relative errors of sd_ratio 1/sqrt(2 ess_sd), from these draws alone.
+
+    Parameters
+    ----------
+    exact : Posterior
+    learned : Learned
+    linear : (n, p) array, optional
+        Draws of the linear head.
+    least : (p,) array, optional
+        Sds that it cannot go below.
 
     Returns
     -------
@@ -189,10 +236,13 @@ def compare(exact, learned, linear=None):
         "network": learned.mean, "network_sd": learned.sd,
         "shift": (learned.mean - exact.mean) / exact.sd,
         "sd_ratio": learned.sd / exact.sd, "rhat": exact.rhat, "ess": exact.ess,
+        "ess_sd": exact.ess_sd,
     })  # fmt: skip
     if linear is not None:
         table["linear_shift"] = (linear.mean(axis=0) - exact.mean) / exact.sd
         table["linear_sd_ratio"] = linear.std(axis=0) / exact.sd
+        if least is not None:
+            table["linear_least"] = least / exact.sd
     return table
 
 
@@ -219,9 +269,9 @@ def run(output, config=None, quick=False, say=print, data=None):
     """
     begin = time.perf_counter()
     settings = check_settings(config, quick)
+    survey, d, more = prepare(settings, data)
     output = Path(output)
     (output / "rounds").mkdir(parents=True, exist_ok=True)
-    survey, d, more = prepare(settings, data)
     for note in more["notes"]:
         say(note)
     exact = exact_posterior(survey, d, settings, output / "exact.npz", say)
@@ -244,13 +294,18 @@ def run(output, config=None, quick=False, say=print, data=None):
     ranks = None
     if settings["coverage"]:
         ranks = coverage_ranks(learner, learned, settings["coverage"], settings["rng"])
+    least = None if linear is None else linear_least(nets["summary"], nets["region"])
+    table = compare(exact, learned, linear, least)
     out = {
         "settings": settings, "survey": survey, "data": d, "exact": exact,
         "learned": learned, "linear": linear, "objects": objects, "ranks": ranks,
-        "globals": compare(exact, learned, linear), "notes": more["notes"],
+        "globals": table, "notes": more["notes"],
+        "doubts": report.doubts(table, ranks),
         "truth": more["truth"], "real": data is not None, "version": version(),
         "seconds": time.perf_counter() - begin,
     }  # fmt: skip
+    for line in (report.check_text(learned.check), *out["doubts"]):
+        say(line)
     out["files"] = _write(out, output, say)
     return out
 
