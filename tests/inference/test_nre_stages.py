@@ -446,7 +446,7 @@ def test_rows_of_a_bank_outside_the_box_did_not_fail(tmp_path):
     box = np.array([[0.0, 0.5], [-1.0, 1.0]])
     bank = Bank(tmp_path / "bank.h5", square())
     bank.append(theta, x)
-    pool = open_pool(bank, square(), None, None, 1000)
+    pool = open_pool(bank, square(), None, None, 1000, "test")
     prior = square().truncate(box)
     est = NRE(prior, marginals="1d", failures="outcome", head=small_head, epochs=1)
     with warnings.catch_warnings():

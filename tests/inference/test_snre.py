@@ -31,12 +31,16 @@ TINY = {**SMALL, "epochs": 1, "explore": {"epochs": 1}}
 
 
 class Counted:
-    """A simulator that counts its calls, of which some fail."""
+    """Counts its calls, of which some fail; may be interrupted once."""
 
-    def __init__(self, s=S, fails=0.0, mean=lambda theta: theta):
+    def __init__(self, s=S, fails=0.0, mean=lambda theta: theta, after=None):
         self.n, self.s, self.fails, self.mean = 0, s, fails, mean
+        self.after = after
 
     def __call__(self, theta, rng):
+        if self.after is not None and self.n >= self.after:
+            self.after = None
+            raise KeyboardInterrupt
         self.n += len(theta)
         x = self.mean(theta) + self.s * rng.normal(size=theta.shape)
         x[rng.random(len(x)) < self.fails] = np.nan
@@ -312,19 +316,6 @@ def test_nothing_is_printed_unasked_and_one_round_is_enough(capsys):
     assert len(run.rounds) == 1 and run.n_simulations == 100
 
 
-class Breaks:
-    """A simulator that raises once, after so many calls."""
-
-    def __init__(self, after):
-        self.simulator, self.after = Counted(), after
-
-    def __call__(self, theta, rng):
-        if self.after is not None and self.simulator.n >= self.after:
-            self.after = None
-            raise KeyboardInterrupt
-        return self.simulator(theta, rng)
-
-
 def outcome(run):
     return run.theta, run.x, run.posterior.log_ratio(run.theta[:9])
 
@@ -340,13 +331,13 @@ def test_interrupted_run_goes_on_in_memory():
     """Calls of a run that broke off belong to its budget and are not made again."""
     how = {"budget": 500, "rounds": 3, "batch_size": 50, **TINY}
     whole = SNRE(Counted(), normals(1), X[:1], **how).run()
-    simulator = Breaks(300)
+    simulator = Counted(after=300)
     run = SNRE(simulator, normals(1), X[:1], **how)
     with pytest.raises(KeyboardInterrupt):
         run.run()
     assert run.n_simulations == 300 and run.posterior is None
     run.run()
-    assert simulator.simulator.n == run.n_simulations == 500
+    assert simulator.n == run.n_simulations == 500
     assert same(outcome(whole), outcome(run))
     assert [r.n_simulations for r in run.rounds] == [100, 300, 500]
 
@@ -356,7 +347,7 @@ def test_interrupted_run_goes_on_from_a_bank(tmp_path):
     how = {"budget": 500, "rounds": 3, "batch_size": 64, **TINY}
     whole = SNRE(Counted(), normals(1), X[:1], bank=tmp_path / "a.h5", **how).run()
     with pytest.raises(KeyboardInterrupt):
-        SNRE(Breaks(310), normals(1), X[:1], bank=tmp_path / "b.h5", **how).run()
+        SNRE(Counted(after=310), normals(1), X[:1], bank=tmp_path / "b.h5", **how).run()
     simulator = Counted()
     again = SNRE(simulator, normals(1), X[:1], bank=tmp_path / "b.h5", **how)
     held = again.n_simulations
@@ -390,7 +381,7 @@ def test_resuming_does_not_depend_on_whole_batches(tmp_path):
     whole = start("whole.h5", Counted()).run()
     for after in (1, 70, 130, 330):
         with pytest.raises(KeyboardInterrupt):
-            start(f"{after}.h5", Breaks(after)).run()
+            start(f"{after}.h5", Counted(after=after)).run()
         again = start(f"{after}.h5", Counted()).run()
         assert same(outcome(whole), outcome(again))
 

@@ -27,13 +27,19 @@ OPTIONS = {"head": head, "atoms": 8, "epochs": 60, "learning_rate": 1e-2, "share
 
 
 class Counted:
-    """A simulator that counts the calls it answers."""
+    """A simulator that counts the calls it answers, and may be interrupted once."""
 
-    def __init__(self, fails=0.0):
-        self.n, self.fails = 0, fails
+    def __init__(self, fails=0.0, after=None):
+        self.n, self.fails, self.after = 0, fails, after
+
+    def count(self, n):
+        if self.after is not None and self.n >= self.after:
+            self.after = None
+            raise KeyboardInterrupt
+        self.n += n
 
     def __call__(self, theta, rng):
-        self.n += len(theta)
+        self.count(len(theta))
         x = theta + SIGMA * rng.normal(size=theta.shape)
         x[rng.random(len(x)) < self.fails] = np.nan
         return x
@@ -104,18 +110,11 @@ def test_nothing_is_printed_unasked(capsys):
 def test_interrupted_amid_a_round_with_failures(tmp_path):
     """Calls of a round are counted from its beginning, failed ones too."""
     how = {"budget": 900, "epochs": 2, "max_rounds": 2, "batch_size": 50}
-
-    class Breaks(Counted):
-        def __call__(self, theta, rng):
-            if self.n >= 150:
-                raise KeyboardInterrupt
-            return super().__call__(theta, rng)
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole = run(Counted(0.3), bank=tmp_path / "a.h5", **how).run()
         with pytest.raises(KeyboardInterrupt):
-            run(Breaks(0.3), bank=tmp_path / "b.h5", **how).run()
+            run(Counted(0.3, 150), bank=tmp_path / "b.h5", **how).run()
         again = run(Counted(0.3), bank=tmp_path / "b.h5", **how).run()
     for one, two in zip(whole.rounds, again.rounds, strict=True):
         assert one.plain() == two.plain()
@@ -158,6 +157,8 @@ def test_bad_input_says_what():
         ("budget", {"budget": 4}),
         ("max_rounds", {"max_rounds": 0}),
         ("share", {"share": 0.0}),
+        ("draws is 10, must be at least 100000", {"draws": 10}),
+        ("two of a", {"marginals": ["a", 0]}),
     ):
         with pytest.raises(ValueError, match=match):
             run(**more)
@@ -178,7 +179,7 @@ SMALL = {"epochs": 40, "refine": False, "rounds": 3}
 
 class Ring(Counted):
     def __call__(self, theta, rng):
-        self.n += len(theta)
+        self.count(len(theta))
         r = np.hypot(theta[:, :1], theta[:, 1:])
         return r + SIGMA * rng.normal(size=r.shape)
 
@@ -275,26 +276,12 @@ def test_marginals_in_any_order_and_not_all():
     assert t.posterior.joint and t.posterior.sample(3, 0).shape == (3, 2)
 
 
-class Stops(Ring):
-    """Ring that raises once, after so many calls."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.after = after
-
-    def __call__(self, theta, rng):
-        if self.after is not None and self.n >= self.after:
-            self.after = None
-            raise KeyboardInterrupt
-        return super().__call__(theta, rng)
-
-
 @pytest.mark.parametrize("after", [150, 400, 900])
 def test_interrupted_in_memory_goes_on(after):
     """In the box, in the first and in the last sequential round."""
     how = {"sequential": TINY, "batch_size": 50}
     whole = ring(**how).run()
-    t = ring(Stops(after), **how)
+    t = ring(Ring(after=after), **how)
     with pytest.raises(KeyboardInterrupt):
         t.run()
     t.run()
@@ -341,15 +328,10 @@ def test_options_of_both_kinds_of_networks():
 
 def test_sequential_rounds_are_taken_up_again(tmp_path):
     whole = ring(bank=tmp_path / "a.h5", sequential=TINY, batch_size=50).run()
-
-    class Breaks(Ring):
-        def __call__(self, theta, rng):
-            if self.n >= 800:
-                raise KeyboardInterrupt
-            return super().__call__(theta, rng)
-
     with pytest.raises(KeyboardInterrupt):
-        ring(Breaks(), bank=tmp_path / "b.h5", sequential=TINY, batch_size=50).run()
+        ring(
+            Ring(after=800), bank=tmp_path / "b.h5", sequential=TINY, batch_size=50
+        ).run()
     simulator = Ring()
     how = {"bank": tmp_path / "b.h5", "batch_size": 50}
     again = ring(simulator, sequential=TINY, **how).run()
@@ -385,6 +367,15 @@ def test_observation_of_another_shape_is_seen_after_one_batch():
     assert simulator.n == 100
     with pytest.raises(ValueError, match="not finite"):
         TMNRE(simulator, prior(), np.array([np.nan, 0.0]), budget=1000)
+    with pytest.raises(TypeError, match="holds object in a NoneType"):
+        TMNRE(simulator, prior(), None, budget=1000)
+    # as many numbers in another order
+
+    def images(theta, rng):
+        return theta[:, :1, None] + rng.normal(size=(len(theta), 4, 6))
+
+    with pytest.raises(ValueError, match=r"shape \(6, 4\); one simulation has .*4, 6"):
+        TMNRE(images, prior(), np.zeros((6, 4)), budget=1000).run()
 
 
 # --- marginals of a joint posterior -------------------------------------------------

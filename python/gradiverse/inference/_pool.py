@@ -1,25 +1,69 @@
 """Simulations that rounds draw on: a bank on disk, or arrays in memory."""
 
+import json
+
 import numpy as np
 
 from ._source import reshaped
+from ._state import described
 from .failures import valid_rows
+from .prior import Prior
 
-__all__ = ["add_checked", "finite_observation", "open_pool"]
+__all__ = ["add_checked", "check_prior", "finite_observation", "open_pool"]
 
 _FIRST = 100  # simulations, before the observation is compared with them
 
 
-def open_pool(bank, prior, simulator, executor, batch_size):
+def check_prior(bank, prior, who):
+    """ValueError if a bank is of another prior; boxes of either do not matter here.
+
+    Of anything that knows no prior of its own nothing is asked.
+    """
+    bank = getattr(bank, "bank", bank)  # of rows
+    found = getattr(bank, "prior", None)
+    if isinstance(found, Prior) and found.untruncated != prior.untruncated:
+        raise ValueError(
+            f"{who}: the bank was drawn from another prior, {_words(found)}, than that"
+            f" of the estimator, {_words(prior)}; give bank.prior, or a box of it, or a"
+            " bank of this prior"
+        )
+
+
+def _words(prior):
+    """A prior, boxes aside, with its distributions."""
+    text = prior.untruncated.describe()["distributions"]
+    return ", ".join(f"{k}: {_short(v)}" for k, v in text.items())
+
+
+def _short(kind):
+    """A description without what is not for reading."""
+    if isinstance(kind, dict):
+        kind = {k: v for k, v in kind.items() if k not in ("kind", "quantiles")}
+    return json.dumps(kind)[:120]
+
+
+def open_pool(bank, prior, simulator, executor, batch_size, who):
     """A pool on a Bank, on a path (opened or made), or in memory (None)."""
     if isinstance(bank, (_Memory, _OnDisk)):
         return bank
     if bank is None:
         return _Memory(simulator, batch_size)
-    if isinstance(bank, (str, bytes)) or hasattr(bank, "__fspath__"):
-        from .bank import Bank
+    from .bank import Bank
 
+    if isinstance(bank, (str, bytes)) or hasattr(bank, "__fspath__"):
         bank = Bank(bank, prior, simulator)
+    if not isinstance(bank, Bank):
+        raise TypeError(
+            f"{who}: bank is a {type(bank).__name__}; give a path, a Bank or None"
+        )
+    check_prior(bank, prior, who)
+    if None not in (simulator, bank.simulator):
+        mine, its = described(simulator), described(bank.simulator)
+        if mine != its:
+            raise ValueError(
+                f"{who}: the bank's simulator is {_short(its)}, the one given"
+                f" {_short(mine)}; open the bank with the same, or give None"
+            )
     return _OnDisk(bank, executor, batch_size)
 
 
@@ -117,7 +161,7 @@ class _OnDisk:
 
     def __init__(self, bank, executor, batch_size):
         self.bank, self.executor, self.batch_size = bank, executor, batch_size
-        self.path = bank.path
+        self.path, self.simulator = bank.path, bank.simulator
 
     def __len__(self):
         return len(self.bank)
@@ -171,8 +215,13 @@ class _OnDisk:
 
 
 def finite_observation(x_obs, who):
-    """Raises ValueError if an observation has NaN or infinity."""
+    """Raises ValueError if an observation has NaN or infinity, or is no numbers."""
     for leaf in x_obs.values() if isinstance(x_obs, dict) else [x_obs]:
+        if np.asarray(leaf).dtype.kind not in "biuf":
+            raise TypeError(
+                f"{who}: the observation holds {np.asarray(leaf).dtype} in a"
+                f" {type(leaf).__name__}; give an array of numbers, or a dict of such"
+            )
         if not np.isfinite(leaf).all():
             raise ValueError(f"{who}: the observation is not finite")
 
@@ -200,9 +249,10 @@ def _check_observation(x, x_obs):
             f"x_obs is {what}, one simulation"
             f" {sorted(x) if isinstance(x, dict) else 'an array'}"
         )
-    pairs = [(x[k], x_obs[k]) for k in x] if isinstance(x, dict) else [(x, x_obs)]
-    for rows, one in pairs:
-        reshaped(one, rows.shape[1:], (1,))
+    shape = {k: v.shape[1:] for k, v in x.items()} if isinstance(x, dict) else (
+        x.shape[1:]
+    )  # fmt: skip
+    reshaped(x_obs, shape, (1,))
 
 
 class _Part:

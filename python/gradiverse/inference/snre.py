@@ -10,14 +10,14 @@ from ._around import Around
 from ._pairs import posterior_of
 from ._pool import add_checked, finite_observation, open_pool
 from ._sampling import anneal
-from ._state import State, digest, plain
+from ._state import State, described, digest, network
 from .nre import NRE
 from .posterior import Posterior
 from .rounds import best_loss, round_seed
 
 __all__ = ["SNRE", "Proposal"]
 
-_FORMAT = 1
+_FORMAT = 2
 _STEEP = 3.0  # log ratio lost for each unit beyond an earlier network's reach
 _HALVINGS = 40  # of the interval that the exponent is in
 
@@ -95,7 +95,7 @@ class SNRE:
         calls, and those inside the prior's box must be draws of it. With a path the
         state of the run is kept beside it (``<path>.proposals.json``), and `run` of an
         equal SNRE goes on where an interrupted one stopped: simulations are not made
-        again, networks are trained again.
+        again, networks are trained again. One of other settings is refused.
     held : int, optional
         How many of the bank's rows were there before: all that it holds, by default.
     executor, batch_size
@@ -200,9 +200,11 @@ class SNRE:
         self.options = {"refine": True, "epochs": 60, **common}
         once = {"members": 1, "refine": False, "epochs": 40}
         self.explore = {**common, **once, **(explore or {})}
-        NRE(prior, **self.explore), NRE(prior, **self.options)  # checked at once
-        self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
-        self._state = self._make_state()
+        first, last = NRE(prior, **self.explore), NRE(prior, **self.options)
+        self._pool = open_pool(
+            bank, prior, simulator, executor, int(batch_size), "SNRE"
+        )
+        self._state = self._make_state(first, last)
         self._held = self._held_before(held)
         self._stops()
         self.rounds, self.estimator, self.posterior = [], None, None
@@ -248,19 +250,22 @@ class SNRE:
             )
         return stops
 
-    def _make_state(self):
+    def _make_state(self, explore, last):
+        if self._pool.path is None:
+            return State(None)
         settings = {
             "format": _FORMAT,
+            "simulator": described(self._pool.simulator),
             "prior": self.prior.describe(),
             "observation": digest(self.x_obs),
             "rng": self.rng,
             "batch_size": self._pool.batch_size,
             **{k: getattr(self, k) for k in ("budget", "n_rounds", "first")},
             **{k: getattr(self, k) for k in ("least", "reach", "draws")},
-            "options": plain(self.options),
-            "explore": plain(self.explore),
+            "network": network(last),
+            "explore": network(explore),
         }
-        return State(self._pool.path, "proposals", "SNRE", settings)
+        return State(self._pool.path, "proposals", "SNRE", settings, ("held",))
 
     @property
     def n_simulations(self):

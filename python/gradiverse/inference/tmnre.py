@@ -5,7 +5,7 @@ import numpy as np
 from ._coordinates import independent
 from ._pool import add_checked, finite_observation, open_pool
 from ._recalibrate import LEAST
-from ._state import State, digest, plain
+from ._state import State, described, digest, network
 from ._through import Through
 from .nre import NRE
 from .rounds import Round, best_loss, round_seed, truncate
@@ -13,7 +13,7 @@ from .snre import SNRE, fewest
 
 __all__ = ["TMNRE"]
 
-_FORMAT = 2
+_FORMAT = 3
 _FEW = 8  # parameters: more make the ratio of all at once harder than marginals
 _ROUNDS = 5  # sequential ones, the draws of the prior included
 _WASTE = 0.1  # share of draws in the box that count, below which they are too few
@@ -49,7 +49,8 @@ class TMNRE:
     bank : None, path or Bank
         Where simulations are kept; None: in memory. With a path the state of the rounds
         is kept beside it (``<path>.rounds.json``), and `run` goes on where an
-        interrupted one stopped.
+        interrupted one stopped. Of other settings it is refused, but for `max_rounds`,
+        which may be raised as long as rounds are under way.
     rng : int
     share : float
         Part of the budget that a round's network is trained on.
@@ -143,6 +144,8 @@ class TMNRE:
             raise ValueError(f"TMNRE: share {share} and stop {stop} must lie in (0, 1]")
         if int(budget) * share < 8:
             raise ValueError(f"TMNRE: a budget of {budget} is too small")
+        if int(draws) < 100_000:
+            raise ValueError(f"TMNRE: draws is {draws}, must be at least 100000")
         if int(max_rounds) < 1:
             raise ValueError(f"TMNRE: max_rounds is {max_rounds}, must be at least 1")
         if not isinstance(rng, (int, np.integer)):
@@ -168,7 +171,10 @@ class TMNRE:
         if self._sequential:
             self._check_sequential()
         self._check_held(self.budget)
-        self._pool = open_pool(bank, prior, simulator, executor, int(batch_size))
+        self._pool = open_pool(
+            bank, prior, simulator, executor, int(batch_size), "TMNRE"
+        )
+        self._state = self._make_state(nre)
         self.rounds, self.estimator, self.posterior = [], None, None
         self.joint, self._goes_on, self._under_way = None, None, None
 
@@ -416,27 +422,34 @@ class TMNRE:
         return ", ".join(parts)
 
     # --- the state file -------------------------------------------------------------
-    @property
-    def _state(self):
+    def _make_state(self, nre):
+        if self._pool.path is None:
+            return State(None)
         settings = {
             "format": _FORMAT,
+            "simulator": described(self._pool.simulator),
             "prior": self.prior.describe(),
             "observation": digest(self.x_obs),
             "epsilon": self.epsilon,
             "budget": self.budget,
             "rng": self.rng,
             "share": self.share,
+            "stop": self.stop,
+            "draws": self.draws,
             "batch_size": self._pool.batch_size,
             "sequential": self._sequential,
-            "sequential options": plain(self._given),
+            "sequential options": described(self._given),
+            "network": network(nre),
         }
-        return State(self._pool.path, "rounds", "TMNRE", settings)
+        content = ("rounds", "under_way", "goes_on", "max_rounds")
+        return State(self._pool.path, "rounds", "TMNRE", settings, content)
 
     def _save(self):
         self._state.save(
             rounds=[r.plain() for r in self.rounds],
             under_way=self._under_way,
             goes_on=self._goes_on,
+            max_rounds=self.max_rounds,
         )
 
     def _load(self):
@@ -444,6 +457,7 @@ class TMNRE:
         if state:
             self.rounds = [Round.restore(r) for r in state["rounds"]]
             self._under_way, self._goes_on = state["under_way"], state["goes_on"]
+            self._check_rounds(state["max_rounds"])
         done = self.rounds[-1].n_total if self.rounds else 0
         if done > len(self._pool):
             raise ValueError(
@@ -454,6 +468,18 @@ class TMNRE:
             raise ValueError(
                 f"TMNRE: {self._pool.given()} rows of the bank are proposals of another"
                 " run, and no draws of the prior; give another bank"
+            )
+
+    def _check_rounds(self, before):
+        """Raises where another max_rounds would have led elsewhere than the state."""
+        done = len(self.rounds) + (self._under_way is not None)
+        spent = self._goes_on is not None and not self._finished()
+        if done > self.max_rounds or spent:
+            what = "the rest of the budget is being spent after" if spent else "holds"
+            raise ValueError(
+                f"TMNRE: {self._state.path.name}: {what} {done} rounds, which"
+                f" max_rounds={self.max_rounds} does not fit; give"
+                f" max_rounds={before}, or another bank"
             )
 
 
