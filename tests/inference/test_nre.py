@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 import gradiverse as gv
-from gradiverse.inference import NRE, Bank, Prior, Simulator
+from gradiverse.inference import NRE, SNRE, TMNRE, Bank, Prior, Simulator, coverage
 from gradiverse.inference._contrasts import LOSSES, Contrast, table
 from gradiverse.inference._heads import ProductHead, ResidualHead
 from gradiverse.inference._standardise import Scores, Standardiser, restore
@@ -415,13 +415,125 @@ def test_bad_input_says_what():
         NRE(prior).fit(theta + 1, np.ones((20, 1)))
     with pytest.raises(ValueError, match="valid rows"):
         NRE(prior).fit(theta, np.full((20, 1), np.nan))
+    with pytest.raises(
+        TypeError, match=r"prior is a tuple; give a gv\.inference\.Prior"
+    ):
+        NRE((0, 1))
+    with pytest.raises(TypeError, match="a ndarray, without x"):
+        NRE(prior).fit(theta)
+    with pytest.raises(TypeError, match=r"a str, without x; give .*, or a Bank"):
+        NRE(prior).fit("bank.h5")
+    with pytest.raises(ValueError, match="members='two'; give an int"):
+        NRE(prior, members="two")
     est = NRE(prior, head=small_head, epochs=1).fit(theta, np.ones((20, 2)))
+    with pytest.raises(ValueError, match=r"expected \(\.\.\., 1\)"):
+        est.log_ratio(np.ones((4, 2)), np.ones(2))
+    with pytest.raises(ValueError, match=r"axes \(4,\) of theta and \(3,\) of x"):
+        est.log_ratio(np.ones((4, 1)), np.ones((3, 2)))
     with pytest.raises(ValueError, match="one simulation"):
         est.posterior([1.0])
     with pytest.raises(ValueError, match="not finite"):
         est.posterior([1.0, np.nan])
     with pytest.raises(ValueError, match="theta has shape"):
         est.posterior([1.0, 1.0]).log_prob(np.ones((3, 2)))
+
+
+def test_observations_of_another_shape_are_refused():
+    """Numbers are never moved to other places; axes of length 1 in front are free."""
+    rng = np.random.default_rng(5)
+    theta = rng.normal(size=(40, 1))
+    images = theta[:, :, None] + rng.normal(size=(40, 4, 6))
+    est = NRE(normal_prior(), head=small_head, epochs=1).fit(theta, images)
+    one = images[0]
+    h = est.log_ratio(theta[:3], one)
+    for same in (one, one[None], one[None, None], one.tolist()):
+        assert (est.posterior(same).log_ratio(theta[:3]) == h).all()
+    for other in (one.T, one.ravel(), one.reshape(2, 12), one[..., None], images[:2]):
+        with pytest.raises(ValueError, match=r"one simulation has shape \(4, 6\)"):
+            est.posterior(other)
+        with pytest.raises(ValueError, match="one simulation"):
+            est.member_log_ratios(theta[:3], other)
+    with pytest.raises(ValueError, match="one simulation"):
+        coverage(est, theta[:5], images[:5].transpose(0, 2, 1))
+    with pytest.raises(ValueError, match="one simulation has"):
+        est.log_ratio(theta[:5], images[:5].transpose(0, 2, 1))
+    with pytest.raises(ValueError, match=r"x is a dict of a; a simulation is an array"):
+        est.posterior({"a": one})
+    # simulations with an axis of length 1 themselves; one number is one number
+    rows = NRE(normal_prior(), head=small_head, epochs=1).fit(theta, images[:, :1])
+    h = rows.posterior(one[:1]).log_ratio(theta[:3])
+    assert (rows.posterior(one[0]).log_ratio(theta[:3]) == h).all()
+    with pytest.raises(ValueError, match=r"one simulation has shape \(1, 6\)"):
+        rows.posterior(one[:1].T)
+    for x in (theta[:, 0], theta, theta[:, None]):
+        number = NRE(normal_prior(), head=small_head, epochs=1).fit(theta, x)
+        h = [number.posterior(o).log_ratio(theta[:3]) for o in (0.5, [0.5], [[0.5]])]
+        assert (h[0] == h[1]).all() and (h[0] == h[2]).all()
+
+
+def test_dicts_of_observations_that_do_not_fit():
+    rng = np.random.default_rng(6)
+    theta = rng.normal(size=(40, 1))
+    x = {"a": rng.normal(size=(40, 2, 3)), "b": theta + 1.0}
+    est = NRE(normal_prior(), embedding=Pick(), epochs=1, head=small_head).fit(theta, x)
+    one = {k: v[0] for k, v in x.items()}
+    h = est.log_ratio(theta[:8], one)
+    for use in (est.posterior, lambda o: est.log_ratio(theta[:3], o)):
+        with pytest.raises(ValueError, match=r"x lacks 'a': it has b, a sim.* a, b"):
+            use({"b": one["b"]})
+        with pytest.raises(ValueError, match="x is a ndarray; a simulation is a dict"):
+            use(one["b"])
+        with pytest.raises(ValueError, match=r"a has shape \(3, 2\); one simulation"):
+            use({**one, "a": one["a"].T})
+    # leading axes are those of all arrays together
+    assert (est.log_ratio(theta[:8], {**one, "b": x["b"][:1]}) == h).all()
+    many = est.log_ratio(theta[None, :8], {"a": one["a"], "b": x["b"][:2, None]})
+    assert many.shape == (2, 8) and many[0] == pytest.approx(h, abs=1e-6)
+    with pytest.raises(ValueError, match=r"leading axes \(3,\), \(2,\), which do not"):
+        est.log_ratio(theta[:1], {"a": x["a"][:3], "b": x["b"][:2]})
+
+
+def test_banks_of_another_prior_are_refused(tmp_path):
+    """Columns by another order, other laws; joint or not, whole or as rows."""
+    prior = Prior(a=(0.0, 1.0), b=scipy.stats.norm(0, 1))
+    bank = Bank(tmp_path / "bank.h5", prior)
+    theta = prior.sample(60, 0)
+    bank.append(theta, theta + 0.1)
+    how = {"head": small_head, "epochs": 1}
+    turned = Prior(b=scipy.stats.norm(0, 1), a=(0.0, 1.0))
+    wide = Prior(a=(0.0, 1.0), b=scipy.stats.norm(0, 2))
+    for other in (turned, wide, wide.truncate([(0.0, 1.0), (-9.0, 9.0)])):
+        for marginals in (None, "1d"):
+            with pytest.raises(ValueError, match=r"NRE\.fit: the bank .*another prior"):
+                NRE(other, marginals=marginals, **how).fit(bank)
+    with pytest.raises(ValueError, match=r'"scale": 1.0.*"scale": 2.0'):
+        NRE(wide, **how).fit(bank.theta, bank.x)
+    for tool in (TMNRE, SNRE):
+        with pytest.raises(ValueError, match=rf"{tool.__name__}: .*another prior"):
+            tool(None, wide, np.zeros(2), budget=500, bank=bank)
+    equal = Prior(a=(0.0, 1.0), b=scipy.stats.norm(0, 1))
+    assert NRE(equal, **how).fit(bank).n_rows == 60
+    # a box of it, if all rows are inside
+    box = equal.truncate([(0.0, 1.0), (-9.0, 9.0)])
+    assert NRE(box, **how).fit(bank).n_rows == 60
+
+
+def test_banks_of_another_simulator_are_refused(tmp_path):
+    prior = normal_prior()
+
+    def one(theta, rng):
+        return theta + rng.normal(size=theta.shape)
+
+    def two(theta, rng):
+        return theta - rng.normal(size=theta.shape)
+
+    bank = Bank(tmp_path / "bank.h5", prior, one)
+    for tool in (TMNRE, SNRE):
+        with pytest.raises(ValueError, match=r"simulator is .*one.*given .*two"):
+            tool(two, prior, np.zeros(1), budget=500, bank=bank)
+        with pytest.raises(TypeError, match="bank is a int; give a path"):
+            tool(one, prior, np.zeros(1), budget=500, bank=3)
+        assert tool(None, prior, np.zeros(1), budget=500, bank=bank).n_simulations == 0
 
 
 # --- files --------------------------------------------------------------------------
@@ -453,6 +565,37 @@ def test_saved_estimator_gives_the_same_bits(tmp_path):
     gv.train.save(path, {"a": np.ones(2)}, {"width": 3})
     with pytest.raises(ValueError, match="ratio estimator"):
         NRE.load(path)
+
+
+def test_saved_estimator_of_distributions_of_ones_own(tmp_path):
+    """A file holds their names alone: they are given to load, and checked."""
+
+    class Own:
+        def __init__(self, scale):
+            law = scipy.stats.norm(0, scale)
+            self.cdf, self.sf, self.ppf = law.cdf, law.sf, law.ppf
+            self.isf, self.logpdf, self.support = law.isf, law.logpdf, law.support
+
+    theta, x = simulate(100)
+    path = tmp_path / "model.h5"
+    prior = Prior(p0=Own(1.0))
+    est = NRE(prior, epochs=1).fit(theta, x)
+    est.save(path)
+    with pytest.raises(ValueError, match=r"'p0' is an object .*load\(path, prior="):
+        NRE.load(path)
+    again = NRE.load(path, prior=Prior(p0=Own(1.0)))
+    assert (again.log_ratio(theta, x[5]) == est.log_ratio(theta, x[5])).all()
+    for other in (Prior(p0=Own(2.0)), Prior(p1=Own(1.0)), normal_prior()):
+        with pytest.raises(ValueError, match="trained with another prior, of p0"):
+            NRE.load(path, prior=other)
+    with pytest.raises(TypeError, match="prior is a tuple"):
+        NRE.load(path, prior=(0, 1))
+    # of any other prior too, boxes included
+    box = Prior(p0=(-9.0, 9.0)).truncate([(-8.0, 8.0)])
+    NRE(box, epochs=1).fit(theta, x).save(path)
+    assert NRE.load(path, prior=box).prior == box
+    with pytest.raises(ValueError, match="another prior"):
+        NRE.load(path, prior=box.untruncated)
 
 
 class Same(gv.nn.Layer):

@@ -1,11 +1,13 @@
 """Files of trained ratio estimators: one HDF5 file, written by `gradiverse.train`."""
 
 import copy
+import json
 
 import numpy as np
 
 from .. import train
 from ._standardise import restore
+from ._state import same_prior
 from ._watch import arrays_of, restored
 from .failures import Validity
 from .prior import Prior
@@ -61,7 +63,29 @@ def save(est, path):
     train.save(path, arrays, config, states)
 
 
-def load(cls, path, embedding, head):
+def _prior(path, stored, prior):
+    """The prior of a file, or that of the user if it agrees."""
+    if prior is None:
+        try:
+            return Prior.restore(stored)
+        except ValueError as error:
+            raise ValueError(
+                f"NRE.load: {path}: {error}, NRE.load(path, prior=...)"
+            ) from None
+    if not isinstance(prior, Prior):
+        raise TypeError(
+            f"NRE.load: prior is a {type(prior).__name__}; give a gv.inference.Prior"
+        )
+    mine = json.loads(json.dumps(prior.describe()))
+    if not same_prior(mine, stored):
+        raise ValueError(
+            f"NRE.load: {path} was trained with another prior, of"
+            f" {', '.join(stored['names'])}: {json.dumps(stored)[:300]}; give that one"
+        )
+    return prior
+
+
+def load(cls, path, embedding, head, prior=None):
     """Read an estimator."""
     arrays, config, states = train.load(path, with_state=True)
     if not isinstance(config, dict) or config.get("kind") != _KIND:
@@ -80,7 +104,7 @@ def load(cls, path, embedding, head):
         word = "a head of its own" if config["head"] == "own" else "a built-in head"
         raise ValueError(f"NRE.load: {path} was trained with {word}; give the same")
     est = cls(
-        Prior.restore(config["prior"]),
+        _prior(path, config["prior"], prior),
         loss=config["loss"],
         marginals=[tuple(m) for m in config["marginals"]],
         embedding=embedding,

@@ -6,7 +6,7 @@ from ._bank_rows import Rows
 from ._standardise import standardiser
 from .failures import valid_rows
 
-__all__ = ["Source", "View", "broadcast", "reshaped", "row"]
+__all__ = ["Source", "View", "broadcast", "leading", "leaves", "reshaped", "row"]
 
 
 class Source:
@@ -254,19 +254,54 @@ class View:
         return self._rows
 
 
-def _one_reshaped(a, shape, lead):
-    return np.asarray(a).reshape(*lead, *shape)
+def leaves(x, shape):
+    """Pairs of the arrays of x and the shapes of one simulation, by name.
+
+    ValueError where one of both is a dict and the other is not, or an array lacks.
+    """
+    if not isinstance(shape, dict):
+        if isinstance(x, dict):
+            raise ValueError(
+                f"x is a dict of {', '.join(map(str, x))}; a simulation is an array of"
+                f" shape {shape}"
+            )
+        return {"x": (np.asarray(x), tuple(shape))}
+    names = ", ".join(map(str, shape))
+    if not isinstance(x, dict):
+        raise ValueError(
+            f"x is a {type(x).__name__}; a simulation is a dict of {names}"
+        )
+    for k in shape:
+        if k not in x:
+            raise ValueError(
+                f"x lacks {k!r}: it has {', '.join(map(str, x))}, a simulation {names}"
+            )
+    return {k: (np.asarray(x[k]), tuple(shape[k])) for k in shape}
 
 
 def reshaped(x, shape, lead):
-    if isinstance(shape, dict):
-        return {k: _one_reshaped(x[k], shape[k], lead) for k in shape}
-    try:
-        return _one_reshaped(x, shape, lead)
-    except ValueError:
-        raise ValueError(
-            f"x has shape {np.shape(x)}; one simulation has shape {shape}"
-        ) from None
+    """x of prod(lead) simulations with just these axes in front.
+
+    Axes of length 1 in front of it or of a simulation do not matter, and one number is
+    one number; anything else than the shape of a simulation is refused: its numbers
+    would be taken for others.
+    """
+    out = {}
+    for k, (a, s) in leaves(x, shape).items():
+        n, size = int(np.prod(lead)), int(np.prod(s))
+        inner = _stripped(s)
+        known = a.shape[a.ndim - len(inner) :] == inner and len(inner) <= a.ndim
+        if a.size != n * size or not (known or a.size == 1):
+            raise ValueError(f"{k} has shape {a.shape}; one simulation has shape {s}")
+        out[k] = a.reshape(*lead, *s)
+    return out if isinstance(shape, dict) else out["x"]
+
+
+def _stripped(shape):
+    """Without the axes of length 1 in front."""
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
 
 
 def row(x, i):
@@ -276,9 +311,29 @@ def row(x, i):
 
 
 def broadcast(x, shape, lead):
-    def one(a, s):
-        return np.broadcast_to(a, (*lead, *s)).reshape(-1, *s)
+    """x with the axes `lead`, as one, in front; of arrays that `leading` has seen."""
+    found = {
+        k: np.broadcast_to(a, (*lead, *s)).reshape(-1, *s)
+        for k, (a, s) in leaves(x, shape).items()
+    }
+    return found if isinstance(shape, dict) else found["x"]
 
-    if isinstance(shape, dict):
-        return {k: one(x[k], shape[k]) for k in shape}
-    return one(x, shape)
+
+def leading(x, shape):
+    """Axes of x before those of a simulation, of all its arrays together."""
+    found = []
+    for name, (a, s) in leaves(x, shape).items():
+        k = a.ndim - len(s)
+        if k < 0 or a.shape[k:] != s:
+            raise ValueError(
+                f"{name} has shape {a.shape}; one simulation has {s}, and leading axes"
+                " may be in front"
+            )
+        found.append(a.shape[:k])
+    try:
+        return np.broadcast_shapes(*found)
+    except ValueError:
+        raise ValueError(
+            f"the arrays of x have leading axes {', '.join(map(str, found))}, which do"
+            " not fit"
+        ) from None

@@ -11,14 +11,24 @@ from ._coordinates import Coordinates, subsets
 from ._heads import ProductHead, RefinedHead, ResidualHead
 from ._model_file import load, save
 from ._network import Flatten, Network
+from ._pool import check_prior
 from ._recalibrate import LEAST
 from ._recalibrate import fit as recalibration
 from ._rows import generator
-from ._source import Source, broadcast, redrawing, redrawn, reshaped, row
+from ._source import (
+    Source,
+    broadcast,
+    leading,
+    redrawing,
+    redrawn,
+    reshaped,
+    row,
+)
 from ._standardise import standardiser
 from ._watch import watch
 from .failures import Validity
 from .posterior import Posterior
+from .prior import Prior
 
 __all__ = ["NRE"]
 
@@ -163,8 +173,13 @@ class NRE:
             raise TypeError(
                 f"NRE: embedding is a {type(embedding).__name__}; give a gv.nn.Layer"
             )
-        if int(members) != members or members < 1:
+        if not isinstance(members, (int, np.integer)) or members < 1:
             raise ValueError(f"NRE: members={members!r}; give an int >= 1")
+        if not isinstance(prior, Prior):
+            raise TypeError(
+                f"NRE: prior is a {type(prior).__name__}; give a gv.inference.Prior,"
+                " such as Prior(a=(0.0, 1.0))"
+            )
         self.refine = _refinement(refine, head)
         self.prior = prior
         self.marginals = subsets(marginals, prior.d, list(prior.names))
@@ -211,9 +226,16 @@ class NRE:
 
         Raises
         ------
-        ValueError
-            If rows do not match the prior, or too few are valid.
+        ValueError, TypeError
+            If rows do not match the prior, a bank is of another prior, or too few rows
+            are valid.
         """
+        if x is None and not (hasattr(theta, "arrays") and hasattr(theta, "rows")):
+            raise TypeError(
+                f"NRE.fit: got theta, a {type(theta).__name__}, without x; give"
+                " .fit(theta, x), or a Bank"
+            )
+        check_prior(theta, self.prior, "NRE.fit")
         source = Source(self, theta, x)
         if self.recalibrate and source.held < LEAST:
             raise ValueError(
@@ -399,13 +421,14 @@ class NRE:
         ----------
         path : path
             Weights, running statistics, standardisation, prior and options; of an
-            `embedding` or `head` of one's own only the weights.
+            `embedding` or `head` of one's own only the weights, and of distributions
+            of one's own in the prior only the names.
         """
         self._trained()
         save(self, path)
 
     @classmethod
-    def load(cls, path, embedding=None, head=None):
+    def load(cls, path, embedding=None, head=None, prior=None):
         """The estimator that `save` wrote.
 
         Parameters
@@ -415,6 +438,9 @@ class NRE:
             The one that it was trained with, if there was one.
         head : callable, optional
             Likewise, if it was a function.
+        prior : Prior, optional
+            That it was trained with: needed if it has distributions of one's own, which
+            a file cannot hold. It must agree with what the file says.
 
         Returns
         -------
@@ -423,9 +449,10 @@ class NRE:
         Raises
         ------
         ValueError
-            If the file is foreign or damaged, or embedding or head are missing.
+            If the file is foreign or damaged, embedding, head or prior are missing, or
+            the prior is another.
         """
-        return load(cls, path, embedding, head)
+        return load(cls, path, embedding, head, prior)
 
     # --- use ------------------------------------------------------------------------
     def _trained(self):
@@ -448,9 +475,19 @@ class NRE:
         """
         self._trained()
         theta = np.asarray(theta, dtype=np.float64)
-        lead = theta.shape[:-1]
-        one = self._lead(x)
-        shape = np.broadcast_shapes(lead, one)
+        if theta.shape[-1:] != (self.prior.d,):
+            raise ValueError(
+                f"theta has shape {theta.shape}; expected (..., {self.prior.d}), one"
+                f" column for each of {', '.join(self.prior.names)}"
+            )
+        lead, one = theta.shape[:-1], leading(x, self.x_shape)
+        try:
+            shape = np.broadcast_shapes(lead, one)
+        except ValueError:
+            raise ValueError(
+                f"leading axes {lead} of theta and {one} of x do not fit; give one x,"
+                " as many as theta, or axes of length 1"
+            ) from None
         n = int(np.prod(one))
         if n == 1:
             flat = theta.reshape(-1, self.prior.d)
@@ -462,7 +499,7 @@ class NRE:
         theta = np.broadcast_to(theta, (*shape, self.prior.d))
         if int(np.prod(shape)) > 4 * n:
             # few x, many θ: by x
-            x = reshaped(x, self.x_shape, (n,))
+            x = broadcast(x, self.x_shape, one)
             index = np.broadcast_to(np.arange(n).reshape(one), shape).reshape(-1)
             flat = theta.reshape(-1, self.prior.d)
             out = np.empty((len(flat), len(self.marginals)))
@@ -568,21 +605,6 @@ class NRE:
 
     def _shaped(self, h):
         return h[..., 0] if self.coordinates.joint else h
-
-    def _lead(self, x):
-        """Leading axes of x before the shape of one simulation."""
-        if isinstance(x, dict):
-            key = next(iter(self.x_shape))
-            k = np.ndim(x[key]) - len(self.x_shape[key])
-            return np.shape(x[key])[:k]
-        shape = np.shape(x)
-        k = len(shape) - len(self.x_shape)
-        if k < 0 or shape[k:] != self.x_shape:
-            raise ValueError(
-                f"x has shape {shape}; one simulation has {self.x_shape}, and leading"
-                " axes may be in front"
-            )
-        return shape[:k]
 
 
 def _entropy(rng):
