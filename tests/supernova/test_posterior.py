@@ -246,8 +246,7 @@ def test_summary_scores_are_the_gradient():
     np.testing.assert_allclose(score, wanted, rtol=1e-6, atol=1e-8)
 
 
-def test_a_linear_summary_does_not_know_dispersions_and_this_one_does():
-    # S10: the bound of K features is not in the way of second moments
+def test_scores_know_all_globals_up_to_fishers_bound():
     g, z, S = sn.fiducial(400)
     survey = sn.Survey(z, S)
     centre = priors.to_coordinates(g, "flat")
