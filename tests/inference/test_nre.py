@@ -423,8 +423,23 @@ def test_bad_input_says_what():
         NRE(prior).fit(theta)
     with pytest.raises(TypeError, match=r"a str, without x; give .*, or a Bank"):
         NRE(prior).fit("bank.h5")
-    with pytest.raises(ValueError, match="members='two'; give an int"):
-        NRE(prior, members="two")
+    for error, match, more in (
+        (ValueError, "members='two'; give an int", {"members": "two"}),
+        (ValueError, "batch_size=0; give None or an int >= 2", {"batch_size": 0}),
+        (ValueError, "refine: width=0; give", {"refine": {"width": 0}}),
+        (ValueError, "validation='a'; give a share", {"validation": "a"}),
+        (TypeError, "rng=None; give an int", {"rng": None}),
+        (TypeError, "augment is a int; give a function", {"augment": 3}),
+    ):
+        with pytest.raises(error, match=match):
+            NRE(prior, **more)
+    with pytest.raises(TypeError, match="head gave a str; it must return a layer"):
+        NRE(prior, head=lambda *shape: "wide").fit(theta, np.ones((20, 1)))
+    for x in (3.0, ["a"] * 20, [None] * 20, {"a": theta, "b": ["a"] * 20}):
+        with pytest.raises(TypeError, match="give numbers, one row for each"):
+            NRE(prior, embedding=Pick()).fit(theta, x)
+    with pytest.raises(ValueError, match="x is an empty dict"):
+        NRE(prior, embedding=Pick()).fit(theta, {})
     est = NRE(prior, head=small_head, epochs=1).fit(theta, np.ones((20, 2)))
     with pytest.raises(ValueError, match=r"expected \(\.\.\., 1\)"):
         est.log_ratio(np.ones((4, 2)), np.ones(2))
@@ -432,6 +447,9 @@ def test_bad_input_says_what():
         est.log_ratio(np.ones((4, 1)), np.ones((3, 2)))
     with pytest.raises(ValueError, match="one simulation"):
         est.posterior([1.0])
+    for x in (None, "ab", [1j, 0.0]):
+        with pytest.raises(TypeError, match=r"x holds .*; real numbers are needed"):
+            est.posterior(x)
     with pytest.raises(ValueError, match="not finite"):
         est.posterior([1.0, np.nan])
     with pytest.raises(ValueError, match="theta has shape"):

@@ -322,6 +322,8 @@ def test_credibility_of_pairs_or_of_many_is_refused():
     with pytest.raises(ValueError, match="one-dimensional"):
         posterior(normals(2), None, zero(1)).credibility(np.zeros(2))
     post = posterior(normals(2), "1d", zero(2))
+    with pytest.raises(ValueError, match="choose 'density' or 'ratio'"):
+        post.credibility(np.zeros(2), "central")
     with pytest.raises(ValueError, match=r"expected \(2,\), the parameters of one"):
         post.credibility(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="theta has shape"):
@@ -374,6 +376,10 @@ def test_what_is_asked_for_must_exist():
             post.marginal(i)
     with pytest.raises(TypeError, match="is no index of a parameter"):
         post.marginal(1.5)
+    with pytest.raises(ValueError, match="sample_marginal: 2 of 2 subsets"):
+        post.sample_marginal(2, 5, 0)
+    with pytest.raises(ValueError, match="n=1; give at least 2 draws"):
+        post.corner(n=1)
     for draw in (post.sample, post.marginal(0).sample, post.marginal((1, 2)).sample):
         assert len(draw(0, 0)) == 0
         with pytest.raises(ValueError, match=r"n=-1; give 0 or more"):

@@ -547,6 +547,9 @@ def test_bad_input_says_what():
         ("larger budget or fewer rounds", {"first": 1.0}),
         ("larger budget", {"budget": 0, "rounds": 1}),
         ("rounds is 0, must be at least 1", {"rounds": 0}),
+        ("draws is 0, must be at least 1", {"draws": 0}),
+        ("batch_size is 0", {"batch_size": 0}),
+        ("held is -3", {"held": -3}),
         ("first 0", {"first": 0.0}),
         ("first 1.5", {"first": 1.5}),
         (r"least 0.0 must lie in \(0, 1\]", {"least": 0.0}),
@@ -561,6 +564,7 @@ def test_bad_input_says_what():
             make(**more)
     for match, more in (
         ("TMNRE", {"marginals": "1d"}),
+        ("explore=3; give a dict", {"explore": 3}),
         ("draws of the prior", {"recalibrate": True}),
         ("draws of the prior", {"explore": {"recalibrate": True}}),
         ("must be ints", {"rng": np.random.default_rng(0)}),

@@ -157,11 +157,16 @@ def test_bad_input_says_what():
         ("budget", {"budget": 4}),
         ("max_rounds", {"max_rounds": 0}),
         ("share", {"share": 0.0}),
+        ("batch_size is 0", {"batch_size": 0}),
+        ("executor needs a bank", {"executor": object()}),
         ("draws is 10, must be at least 100000", {"draws": 10}),
         ("two of a", {"marginals": ["a", 0]}),
     ):
         with pytest.raises(ValueError, match=match):
             run(**more)
+    for name, value in (("budget", "many"), ("budget", np.nan), ("max_rounds", 2.5)):
+        with pytest.raises(TypeError, match=f"{name}=.*; give an int"):
+            run(**{name: value})
     with pytest.raises(TypeError, match="no option"):
         run(epoch=3)
     with pytest.raises(TypeError, match="int"):

@@ -51,6 +51,8 @@ class Drawn:
         """
         from ._corner import corner
 
+        if count(n) < 2:
+            raise ValueError(f"corner: n={n}; give at least 2 draws")
         if which is not None:
             (which,) = subsets([which], self.d, self.names)
         return corner(self, n, generator(rng), truth, fig, which)

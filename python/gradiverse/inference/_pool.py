@@ -46,6 +46,10 @@ def open_pool(bank, prior, simulator, executor, batch_size, who):
     """A pool on a Bank, on a path (opened or made), or in memory (None)."""
     if isinstance(bank, (_Memory, _OnDisk)):
         return bank
+    if batch_size < 1:
+        raise ValueError(f"{who}: batch_size is {batch_size}, must be at least 1")
+    if executor is not None and bank is None:
+        raise ValueError(f"{who}: an executor needs a bank; give bank=path")
     if bank is None:
         return _Memory(simulator, batch_size)
     from .bank import Bank

@@ -265,7 +265,7 @@ def leaves(x, shape):
                 f"x is a dict of {', '.join(map(str, x))}; a simulation is an array of"
                 f" shape {shape}"
             )
-        return {"x": (np.asarray(x), tuple(shape))}
+        return {"x": (_numbers(x, "x"), tuple(shape))}
     names = ", ".join(map(str, shape))
     if not isinstance(x, dict):
         raise ValueError(
@@ -276,7 +276,14 @@ def leaves(x, shape):
             raise ValueError(
                 f"x lacks {k!r}: it has {', '.join(map(str, x))}, a simulation {names}"
             )
-    return {k: (np.asarray(x[k]), tuple(shape[k])) for k in shape}
+    return {k: (_numbers(x[k], k), tuple(shape[k])) for k in shape}
+
+
+def _numbers(a, name):
+    a = np.asarray(a)
+    if a.dtype.kind not in "biuf":
+        raise TypeError(f"{name} holds {a.dtype}; real numbers are needed")
+    return a
 
 
 def reshaped(x, shape, lead):

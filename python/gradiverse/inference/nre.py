@@ -196,7 +196,13 @@ class NRE:
                 "NRE: recalibrate is for one-dimensional marginals; give marginals='1d'"
             )
         standardiser(data)
+        if augment is not None and not callable(augment):
+            raise TypeError(
+                f"NRE: augment is a {type(augment).__name__}; give a function"
+                " (batch, key) -> batch"
+            )
         self.training = {**_TRAINING, **training}
+        _check_training(self.training)
         self.history, self._blocks, self.standardiser = [], [], None
         self.validity = self.familiar = None
 
@@ -236,6 +242,8 @@ class NRE:
                 " .fit(theta, x), or a Bank"
             )
         check_prior(theta, self.prior, "NRE.fit")
+        if x is not None:
+            _check_rows(x)
         source = Source(self, theta, x)
         if self.recalibrate and source.held < LEAST:
             raise ValueError(
@@ -357,7 +365,13 @@ class NRE:
 
     def _make_head(self, groups, n_theta, n_features):
         if callable(self.head):
-            return self.head(groups, n_theta, n_features)
+            head = self.head(groups, n_theta, n_features)
+            if not isinstance(head, Layer) or not hasattr(head, "groups"):
+                raise TypeError(
+                    f"NRE: head gave a {type(head).__name__}; it must return a layer"
+                    " with `groups`, of pairs of parameters and features"
+                )
+            return head
         if self.head == "residual":
             return ResidualHead(groups, n_theta, n_features)
         if self.head is None:
@@ -615,6 +629,43 @@ def _entropy(rng):
     return int(rng)
 
 
+def _check_training(training, who="NRE"):
+    """Options that are used before `gradiverse.train.fit` looks at them."""
+    for key, least in (("batch_size", 2), ("width", 1)):
+        value = training.get(key)
+        if value is not None and not (_is_whole(value) and value >= least):
+            raise ValueError(f"{who}: {key}={value!r}; give None or an int >= {least}")
+    share = training.get("validation", 0)
+    if not (_is_whole(share) or isinstance(share, (float, np.floating))):
+        raise ValueError(
+            f"{who}: validation={share!r}; give a share of the rows, or their number"
+        )
+    rng = training.get("rng", 0)
+    known = (np.random.SeedSequence, np.random.Generator)
+    if not (_is_whole(rng) or isinstance(rng, known)):
+        raise TypeError(
+            f"{who}: rng={rng!r}; give an int, a SeedSequence or a Generator, so that"
+            " the training can be repeated"
+        )
+
+
+def _is_whole(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _check_rows(x):
+    """Raises where x is no array of numbers with rows, or dict of such."""
+    if isinstance(x, dict) and not x:
+        raise ValueError("NRE.fit: x is an empty dict; give the simulations")
+    for leaf in x.values() if isinstance(x, dict) else [x]:
+        leaf = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+        if leaf.dtype.kind not in "biuf" or not leaf.shape:
+            raise TypeError(
+                f"NRE.fit: x holds {leaf.dtype} of shape {leaf.shape}; give numbers,"
+                " one row for each of theta"
+            )
+
+
 def _refinement(refine, head):
     """Options of the second stage; None without one."""
     if refine is None or refine is False:
@@ -631,6 +682,7 @@ def _refinement(refine, head):
             f"NRE: refine has no option {', '.join(sorted(set(given) - set(_REFINE)))};"
             f" there are {', '.join(_REFINE)}"
         )
+    _check_training({**_REFINE, **given}, "NRE: refine")
     return {**_REFINE, **given}
 
 

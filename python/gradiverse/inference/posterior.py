@@ -195,6 +195,8 @@ class Posterior(Drawn):
 
     def sample_marginal(self, g, n, rng):
         """Draws (n, k) of the g-th subset of parameters."""
+        if g not in range(len(self.marginals)):
+            raise ValueError(f"sample_marginal: {g!r} of {len(self.marginals)} subsets")
         return self._subset_sample(g, count(n), generator(rng))
 
     def marginal(self, i):
@@ -346,6 +348,10 @@ class Posterior(Drawn):
         ValueError
             If a marginal has more than one parameter.
         """
+        if region not in ("density", "ratio"):
+            raise ValueError(
+                f"credibility: region={region!r}; choose 'density' or 'ratio'"
+            )
         if len(self._one) < len(self.marginals):
             raise ValueError(
                 "credibility: only for posteriors of one-dimensional marginals; others"

@@ -167,12 +167,15 @@ class SNRE:
         explore=None,
         **options,
     ):
-        if executor is not None and bank is None:
-            raise ValueError("SNRE: an executor needs a bank; give bank=path")
         if "marginals" in options:
             raise TypeError(
                 "SNRE: the ratio is that of all parameters at once; for marginals use"
                 " TMNRE, or columns of posterior.sample"
+            )
+        if not isinstance(explore, (dict, type(None))):
+            raise TypeError(
+                f"SNRE: explore={explore!r}; give a dict of options of the networks"
+                " before the last one"
             )
         if options.get("recalibrate") or (explore or {}).get("recalibrate"):
             raise TypeError(
@@ -184,8 +187,11 @@ class SNRE:
             self.rng = operator.index(rng)
         except TypeError:
             raise TypeError("SNRE: budget, rounds and rng must be ints") from None
-        if self.n_rounds < 1:
-            raise ValueError(f"SNRE: rounds is {rounds}, must be at least 1")
+        for name, value in (("rounds", self.n_rounds), ("draws", int(draws))):
+            if value < 1:
+                raise ValueError(f"SNRE: {name} is {value}, must be at least 1")
+        if held is not None and held < 0:
+            raise ValueError(f"SNRE: held is {held}, must not be negative")
         if not 0 < first <= 1 or not 0 < least <= 1 or not reach > 0:
             raise ValueError(
                 f"SNRE: first {first} and least {least} must lie in (0, 1], reach"

@@ -1,5 +1,7 @@
 """TMNRE: rounds of simulating, training marginal ratios, and truncating the prior."""
 
+import numbers
+
 import numpy as np
 
 from ._coordinates import independent
@@ -138,6 +140,9 @@ class TMNRE:
         batch_size=1000,
         **options,
     ):
+        for name, value in (("budget", budget), ("max_rounds", max_rounds)):
+            if not isinstance(value, numbers.Real) or value % 1:
+                raise TypeError(f"TMNRE: {name}={value!r}; give an int")
         if not 0 < epsilon < 1:
             raise ValueError(f"TMNRE: epsilon is {epsilon}, must lie between 0 and 1")
         if not 0 < share <= 1 or not 0 < stop <= 1:
