@@ -79,6 +79,7 @@ class Narrow:
 def test_S10_coverage_finds_a_narrow_alpha(trained):
     """250 surveys: honest networks pass, one that claims half the sd does not."""
     learner, learned, exact, _ = trained
+    assert learner.unsettled == ""
     table, k = study.compare(exact, learned), exact.names.index("alpha")
     ranks = study.coverage_ranks(learner, learned, 250, 1)
     assert ranks.shape == (250, 9) and report.doubts(table, ranks) == []

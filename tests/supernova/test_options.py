@@ -165,6 +165,9 @@ def test_combinations_without_a_closed_form_are_refused():
         s.log_likelihood(dusty, d)
     with pytest.raises(ValueError, match=r"dust .* and systematics"):
         survey(systematics=np.ones((12, 1))).log_likelihood(dusty, d)
+    for f in (sn.fisher, lambda *a: sn.simulate(*a, 0)):
+        with pytest.raises(ValueError, match="unknown R_B, tau; dust"):
+            f(dusty, s.z, s.covariance)
     with pytest.raises(ValueError, match="tau must be positive"):
         survey().log_likelihood(dict(dusty, tau=0.0), d)
 

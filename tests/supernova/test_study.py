@@ -145,6 +145,8 @@ def test_run(tmp_path, monkeypatch):
     assert report.headline(out).startswith("150 objects")
     assert set(out["learned"].check) == {"scores", "moments"}
     assert report.check_text(out["learned"].check) in page
+    assert out["doubts"][0].startswith("the box has not settled after max_rounds = 1")
+    assert out["doubts"][0] in page and out["doubts"][0] in lines
     assert "ess_sd" in table and "linear_least" in table
     ranks = out["ranks"]
     assert ranks.shape == (20, 9) and ((ranks >= 0) & (ranks <= 1)).all()

@@ -21,7 +21,11 @@ def parameters(values, extra=()):
     if missing or unknown:
         what = f"lack {', '.join(missing)}" if missing else ""
         more = f"have unknown {', '.join(unknown)}" if unknown else ""
-        raise ValueError(f"globals {what}{' and ' if what and more else ''}{more}")
+        dust = {"R_B", "tau"} & set(unknown)
+        hint = "; dust (R_B, tau) is known to log_likelihood alone" if dust else ""
+        raise ValueError(
+            f"globals {what}{' and ' if what and more else ''}{more}{hint}"
+        )
     out = {}
     for name, value in values.items():
         if is_traced(value):

@@ -199,6 +199,19 @@ class Learner:
             self._save(box, centre)
         return self.prior.truncate(box), centre
 
+    @property
+    def unsettled(self):
+        """What is to be said if the rounds ended before the box stood still, or ""."""
+        kept = [r["kept"] for r in self.rows[-2:]]
+        if len(kept) > 1 and min(kept) > STOP:
+            return ""
+        return (
+            f"the box has not settled after max_rounds = {self.max_rounds} (shares of"
+            f" its volume kept: {', '.join(f'{k:.2g}' for k in kept)}): the last"
+            " networks are spread too thin and may be far off; raise max_rounds, or"
+            " simulations"
+        )
+
     def _file(self):
         return self.folder / "rounds.json"
 
@@ -254,10 +267,14 @@ class Learner:
 
         Warns
         -----
+        UserWarning
+            If the box has not settled after max_rounds.
         UnfamiliarData
             If the data are unlike the surveys of the last round.
         """
         inside, centre = self.truncate()
+        if self.unsettled:
+            warnings.warn(self.unsettled, stacklevel=2)
         begin = time.perf_counter()
         summary = recentred(self.survey, self.data, centre, inside, self.model)
         box = np.array(inside.bounds)

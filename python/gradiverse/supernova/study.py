@@ -272,6 +272,9 @@ def run(output, config=None, quick=False, say=print, data=None):
     survey, d, more = prepare(settings, data)
     output = Path(output)
     (output / "rounds").mkdir(parents=True, exist_ok=True)
+    unused = [k for k in config or {} if k == "n" or k in FIDUCIAL]
+    if data is not None and unused:
+        more["notes"].append(f"Not used, for the data are given: {', '.join(unused)}.")
     for note in more["notes"]:
         say(note)
     exact = exact_posterior(survey, d, settings, output / "exact.npz", say)
@@ -300,7 +303,7 @@ def run(output, config=None, quick=False, say=print, data=None):
         "settings": settings, "survey": survey, "data": d, "exact": exact,
         "learned": learned, "linear": linear, "objects": objects, "ranks": ranks,
         "globals": table, "notes": more["notes"],
-        "doubts": report.doubts(table, ranks),
+        "doubts": [x for x in [learner.unsettled] if x] + report.doubts(table, ranks),
         "truth": more["truth"], "real": data is not None, "version": version(),
         "seconds": time.perf_counter() - begin,
     }  # fmt: skip
