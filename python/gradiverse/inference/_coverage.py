@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ._apart import draws_by_marginal, subsets_of
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
 from ._streams import stream
 from .posterior import Posterior
@@ -67,8 +68,8 @@ def coverage(
         or ``log_ratio(theta)``, which return (n,) for a joint density, else (n,
         marginals).
     theta : (n, d) array
-        Truths, drawn from the prior the posterior was made for: after truncation that
-        is the truncated one.
+        Truths, drawn from the prior the posterior was made for, ``est.prior``: after
+        truncation that is the truncated one.
     x : (n, ...) array or dict of arrays
         Data simulated from the truths.
     levels : sequence of float
@@ -98,7 +99,8 @@ def coverage(
     Raises
     ------
     ValueError, TypeError
-        Shapes do not fit, data are not finite, or the posterior has no density.
+        Shapes do not fit, data are not finite, truths lie outside the prior, or the
+        posterior has no density.
 
     Examples
     --------
@@ -164,6 +166,7 @@ def credibility(est, theta, x, n_draws=1000, rng=0, region=None, draws="posterio
         raise ValueError(f"{who}: draws={draws!r}; choose 'posterior' or 'prior'")
     n_draws = whole(n_draws, 2, who, "n_draws")
     pairs, rng = Pairs(theta, x, who), stream(rng, "coverage")
+    inside(est, pairs.theta, who)
     one = _from_posterior if draws == "posterior" else _from_prior
     found, kinds = [], None
     for truth, data in pairs:
@@ -172,15 +175,41 @@ def credibility(est, theta, x, n_draws=1000, rng=0, region=None, draws="posterio
     return pd.DataFrame(np.array(found), columns=list(kinds)), kinds
 
 
+def inside(owner, theta, who):
+    """Refuse truths (n, d) that the prior of an estimator or posterior never draws."""
+    prior = getattr(owner, "prior", None)
+    if not hasattr(prior, "contains"):
+        return
+    if theta.shape[1] != prior.d:
+        raise ValueError(
+            f"{who}: theta has shape {theta.shape}; (n, {prior.d}) is needed, a column "
+            f"for each of {', '.join(prior.names)}"
+        )
+    out = ~prior.contains(theta)
+    if out.any():
+        i = int(np.argmax(out))
+        low, high = prior.bounds.T
+        k = int(np.argmax((theta[i] < low) | (theta[i] > high)))
+        raise ValueError(
+            f"{who}: {out.sum()} of {len(theta)} truths lie outside the prior of the "
+            f"estimator (row {i}: {prior.names[k]} = {theta[i, k]:.6g} is not in "
+            f"[{low[k]:.6g}, {high[k]:.6g}]); draw them by est.prior.sample(n, rng), "
+            "after truncation too, and simulate the data from those"
+        )
+
+
 def _from_posterior(est, truth, data, n, rng, region, who):
     posterior = posterior_of(est, data)
+    if not hasattr(est, "prior"):
+        inside(posterior, truth[None], who)
     if _tabulated(posterior):
         region = region or "density"
         labels = _labels(names_of(posterior, len(truth)), posterior.marginals,
                          len(posterior.marginals), who)  # fmt: skip
         return list(posterior.credibility(truth, region)), dict.fromkeys(labels, region)
     draws = draw(posterior, n, len(truth), rng, who)
-    return of_draws(est, posterior, draws, truth, rng, region, who)
+    sets = draws_by_marginal(posterior, draws, rng)
+    return of_draws(est, posterior, draws, sets, truth, rng, region, who)
 
 
 def _tabulated(posterior):
@@ -190,20 +219,28 @@ def _tabulated(posterior):
     )
 
 
-def of_draws(est, posterior, draws, truth, rng, region, who):
-    """Credibilities of one truth among posterior draws, and the kinds of regions."""
+def of_draws(est, posterior, draws, sets, truth, rng, region, who):
+    """Credibilities of one truth among posterior draws, and the kinds of regions.
+
+    `sets` are those of `draws_by_marginal`.
+    """
     d = len(truth)
     density, region = _density(est, posterior, region, who)
-    # the truth first: one call, and no row counts less than another
-    t = density(np.concatenate([truth[None], draws]))
     names = names_of(posterior, d)
     if names[0] == "theta_0":
         names = names_of(est, d)
-    if t.shape[1] == 1 and d > 1 and not _subsets(posterior, 1):
+    values, subsets = {}, None
+    for these, marginals in sets:
+        # the truth first: one call, and no row counts less than another
+        t = density(np.concatenate([truth[None], these]))
+        subsets = subsets_of(posterior, t.shape[1])
+        for k in range(t.shape[1]) if marginals is None else marginals:
+            values[k] = _share_above(t[1:, k], t[0, k], rng)
+    values = [values[k] for k in sorted(values)]
+    if len(values) == 1 and d > 1 and not subsets:
         labels = ["joint"]
     else:
-        labels = _labels(names, _subsets(posterior, t.shape[1]), t.shape[1], who)
-    values = [_share_above(t[1:, k], t[0, k], rng) for k in range(t.shape[1])]
+        labels = _labels(names, subsets, len(values), who)
     kinds = dict.fromkeys(labels, region)
     if labels == ["joint"]:
         for k, name in enumerate(names):
@@ -232,7 +269,7 @@ def _ordering(posterior, ratio, log_prob, prior, region, who):
 
     def both(theta):
         h = _columns(ratio(theta), len(theta), who)
-        return h + _log_prior(prior, _subsets(posterior, h.shape[1]), theta, h, who)
+        return h + _log_prior(prior, subsets_of(posterior, h.shape[1]), theta, h, who)
 
     known = ratio is not None and prior is not None
     joint = getattr(posterior, "joint", None)
@@ -280,16 +317,6 @@ def _columns(t, n, who):
     return t
 
 
-def _subsets(owner, count):
-    """Tuples of parameters of each curve, where the owner tells and they fit."""
-    found = getattr(owner, "marginals", None)
-    if found is None or callable(found) or len(found) != count:
-        return None
-    if len(found) == 1 and len(found[0]) == getattr(owner, "d", None) != 1:
-        return None
-    return [tuple(m) for m in found]
-
-
 def _labels(names, subsets, count, who):
     if subsets is None:
         if count != len(names):
@@ -298,7 +325,14 @@ def _labels(names, subsets, count, who):
                 "other marginals names them by an attribute `marginals` (index tuples)"
             )
         subsets = [(k,) for k in range(count)]
-    return [", ".join(names[k] for k in m) for m in subsets]
+    labels = [", ".join(names[k] for k in m) for m in subsets]
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(
+            f"{who}: there are {labels.count(twice)} marginals of {twice}; an estimator"
+            " with one of each is needed"
+        )
+    return labels
 
 
 def _share_above(t, truth, rng, weights=None):
@@ -324,7 +358,7 @@ def _from_prior(est, truth, data, n, rng, region, who):
     theta = est.prior.ppf((strata + rng.random((n, d))) / n)
     theta = np.concatenate([truth[None], theta])
     h = _columns(est.log_ratio(theta, data), n + 1, who)
-    subsets = _subsets(est, h.shape[1])
+    subsets = subsets_of(est, h.shape[1])
     t, region = h, region or "density"
     if region == "density":
         t = h + _log_prior(est.prior, subsets, theta, h, who)

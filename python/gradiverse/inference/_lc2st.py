@@ -14,6 +14,7 @@ import numpy as np
 
 from ._classifier import fit, probability
 from ._pairs import whole
+from ._parts import flat, mapped
 from ._rows import flat_rows, rows
 from ._streams import stream
 
@@ -46,7 +47,7 @@ class LC2ST:
     ----------
     theta : (n, d) array
         Truths; for the flow variant their base-space images.
-    x : (n, ...) array
+    x : (n, ...) array or dict of arrays
         Data simulated from the truths.
     samples : (n, d) array, optional
         One posterior draw for each x. None: the flow variant, with N(0, I).
@@ -92,7 +93,7 @@ class LC2ST:
         who = "gv.inference.LC2ST"
         theta = rows(theta, who, "theta", least=20)
         n, self.d = theta.shape
-        x = flat_rows(x, who, "x")
+        x = flat_rows(flat(x) if hasattr(x, "items") else x, who, "x")
         if len(x) != n:
             raise ValueError(f"{who}: {len(x)} rows of x for {n} of theta")
         rng = stream(rng, "lc2st")
@@ -156,7 +157,7 @@ class LC2ST:
 
         Parameters
         ----------
-        x_obs : (...) array
+        x_obs : (...) array or dict of arrays
         samples : (m, d) array
             Posterior draws at x_obs; none in the flow variant, which takes 10 000 of
             N(0, I).
@@ -175,7 +176,7 @@ class LC2ST:
         if self.base:
             samples = stream(rng, "lc2st.test").normal(size=(10_000, self.d))
         samples = rows(samples, who, "samples", columns=self.d)
-        x = np.asarray(x_obs, np.float64).reshape(1, -1)
+        x = flat(mapped(x_obs, lambda a: np.asarray(a)[None]))
         if x.shape[1] != len(self._mean) or not np.isfinite(x).all():
             raise ValueError(
                 f"{who}: x_obs has shape {np.shape(x_obs)}; {len(self._mean)} finite "

@@ -1,24 +1,27 @@
 """One page of checks for an estimator: calibration, data, posterior, predictions."""
 
-import html
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .._axes import BLUE, ORANGE, axes, tidy, title
-from .._html import embed_png, notes_html, page, table_html, version, write_text
-from . import _figures as figures
-from ._coverage import coverage_table, of_draws
+from ._apart import draws_by_marginal, joint_of, subsets_of
+from ._coverage import coverage_table, inside, of_draws
+from ._lc2st import LC2ST
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
+from ._parts import flat
 from ._predictive import posterior_predictive
+from ._report_page import write
 from ._sbc import of_ranks, rank
 from ._streams import stream
-from ._tarp import of_shares, references_of, share_nearer
+from ._tarp import of_shares, references_of, shares_nearer
 from ._unfamiliar import misspecification_test
 
 NOMINAL = (0.683, 0.954)
+_NOT_JOINT = "not checked: needs a posterior of all parameters at once"
+_LOCAL = 200  # pairs, for the classifier of the local test
+_MOST_COMPARED, _MOST_PREDICTED = 4000, 20_000
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class Report:
     Attributes
     ----------
     checks : DataFrame
-        Columns check, p_value, passed and finding.
+        Columns check, p_value, passed (True, False, or <NA> where it cannot be told)
+        and finding.
     coverage : DataFrame
         At .683 and .954, as from `coverage`.
     sbc, tarp, tarp_data
         Results of `sbc` and of `tarp` with uniform references and with references from
-        the data (None where data are no plain array).
-    misspecification, predictive
-        Results, or None without x_obs and simulator.
+        the data; of a posterior of marginals dicts of these by marginal.
+    misspecification, predictive, local
+        Results, or None where they were not asked for or not possible.
     path : Path or None
         Of the page.
     """
@@ -47,6 +51,7 @@ class Report:
     tarp_data: object = field(repr=False)
     misspecification: object = field(repr=False)
     predictive: object = field(repr=False)
+    local: object = field(default=None, repr=False)
     path: Path | None = None
 
 
@@ -58,6 +63,7 @@ def report(
     *,
     simulator=None,
     summaries=None,
+    local=False,
     truth=None,
     output=None,
     n_draws=999,
@@ -71,22 +77,33 @@ def report(
     """Check an estimator on pairs it has not seen, and write the page.
 
     Coverage, ranks and random balls use the same posterior draws, one observation at a
-    time, so that memory does not grow with the number of pairs.
+    time, so that memory does not grow with the number of pairs. A posterior of
+    marginals alone (`NRE` with marginals, `TMNRE`) is checked marginal by marginal;
+    predictions and the local test need one of all parameters at once.
+
+    A check that could not fail at this level, or not be made, is neither passed nor
+    failed: the comparison of x_obs with fewer than 1/level pairs (unless x_obs lies far
+    beyond all of them), twice as many with `embed`.
 
     Parameters
     ----------
     est : object
         Anything with ``posterior(x)``, as for `coverage`.
     theta : (n, d) array
-        Truths from the prior of training, not used in training.
+        Truths from the prior of training (``est.prior``, after truncation too), not
+        used in training; at least 20.
     x : (n, ...) array or dict of arrays
         Data simulated from them.
-    x_obs : array, optional
+    x_obs : array or dict of arrays, optional
         The observation: its posterior is shown, and compared with x.
     simulator : callable, optional
         ``simulator(theta, rng) -> x``, for predictions at the posterior of x_obs.
     summaries : dict, optional
         As for `posterior_predictive`.
+    local : bool or dict
+        Test the posterior at x_obs by `LC2ST`, trained on the pairs (at least 200; some
+        1000 to find errors of half a standard deviation) and one draw for each. A dict
+        gives its options.
     truth : (d,) array, optional
         Marked in the figures of x_obs.
     output : path, optional
@@ -134,46 +151,54 @@ def report(
     """
     who = "gv.inference.report"
     n_draws = whole(n_draws, 9, who, "n_draws")
+    if not 0 < level < 1:
+        raise ValueError(f"{who}: level={level!r}; a number between 0 and 1 is needed")
+    if local and x_obs is None:
+        raise ValueError(f"{who}: the local test needs x_obs")
     rng = stream(rng, "report")
     pairs = Pairs(theta, x, who)
     if len(pairs) < 20:
         raise ValueError(f"{who}: {len(pairs)} pairs; at least 20 are needed")
-    plain = not hasattr(x, "items")
-    c, kinds, ranks, tarps = _one_pass(est, pairs, n_draws, region, plain, rng, who)
+    inside(est, pairs.theta, who)
+    c, kinds, ranks, tarps, joint, one = _one_pass(
+        est, pairs, n_draws, region, rng, who
+    )
     dense = coverage_table(c, kinds, _dense())
     table = coverage_table(c, kinds, np.array(NOMINAL))
+    missed = "not uniform: some information in the data is missed"
     checks = [
         _coverage_check(c, kinds, level),
         _check("ranks (SBC)", ranks.p_value, level, "uniform", "not uniform"),
-        _check("balls (TARP)", tarps[0].p_value, level, "uniform", "not uniform"),
+        _balls_check("balls (TARP)", tarps[0], level, "not uniform"),
+        _balls_check("balls about data", tarps[1], level, missed),
     ]
-    if plain:
-        text = ("uniform", "not uniform: some information in the data is missed")
-        checks.append(_check("balls about data", tarps[1].p_value, level, *text))
-    unlike = predictive = posterior = None
+    unlike = predictive = posterior = found = None
     if x_obs is not None:
         posterior = posterior_of(est, x_obs)
-        if plain:
-            unlike = misspecification_test(x_obs, x, rng, embed=embed)
-            text = ("like the simulations", "unlike the simulations")
-            checks.append(_check("observation", unlike.p_value, level, *text))
+        unlike, check = _compare(x_obs, x, embed, level, rng)
+        checks.append(check)
+        d = pairs.theta.shape[1]
         if simulator is not None:
-            predictive = posterior_predictive(
-                posterior, simulator, x_obs, summaries, rng=rng
+            predictive, check = _predict(
+                posterior, joint, simulator, x_obs, summaries, level, rng
             )
-            text = ("reproduced", "not reproduced at the posterior")
-            checks.append(_check("predictions", predictive.p_value, level, *text))
-    checks = pd.DataFrame(checks)
+            checks.append(check)
+        if local:
+            options = {} if local is True else dict(local)
+            draws = draw(posterior, 2000, d, rng, who) if joint else None
+            found, check = _test_locally(pairs, one, draws, x_obs, options, level, rng)
+            checks.append(check)
+    checks = pd.DataFrame(checks).astype({"passed": "boolean"})
     path = None
     if output is not None:
         path = Path(output) / "report.html"
-        found = (checks, table, ranks, tarps, unlike, predictive)
+        results = (checks, table, ranks, tarps, unlike, predictive, found)
         observed = None
         if posterior is not None:
-            draws = draw(posterior, 10_000, pairs.theta.shape[1], rng, who)
+            draws = draw(posterior, 10_000, d, rng, who)
             observed = (draws, ranks.names, truth, pairs.theta)
-        _write(path, est, found, dense, observed, heading, level, notes, len(pairs))
-    return Report(checks, table, ranks, *tarps, unlike, predictive, path)
+        write(path, est, results, dense, observed, heading, level, notes, len(pairs))
+    return Report(checks, table, ranks, *tarps, unlike, predictive, found, path)
 
 
 def _dense():
@@ -182,35 +207,62 @@ def _dense():
     return 2 * norm.cdf(np.arange(0.05, 3.01, 0.05)) - 1
 
 
-def _one_pass(est, pairs, n_draws, region, plain, rng, who):
-    """Credibilities, ranks and ball shares from one set of draws for each pair."""
+def _one_pass(est, pairs, n_draws, region, rng, who):
+    """Credibilities, ranks, ball shares and one draw each from one set of draws."""
     theta = pairs.theta
     n, d = theta.shape
-    kinds_of_points = ("uniform", "data") if plain else ("uniform",)
     points = [
-        references_of(kind, theta, pairs.x if plain else None, rng, who)
-        for kind in kinds_of_points
+        references_of(kind, theta, flat(pairs.x), rng, who)
+        for kind in ("uniform", "data")
     ]
-    found, kinds, names = [], None, None
-    ranks, f = np.empty((n, d), np.int64), np.empty((len(points), n))
-    variance = np.zeros(d)
+    found, kinds, names, shares = [], None, None, []
+    ranks, one = np.empty((n, d), np.int64), np.empty((n, d))
+    variance, joint, subsets = np.zeros(d), True, [tuple(range(d))]
     for i, (truth, data) in enumerate(pairs):
         posterior = posterior_of(est, data)
         names = names or names_of(posterior, d)
         draws = draw(posterior, n_draws, d, rng, who)
-        values, kinds = of_draws(est, posterior, draws, truth, rng, region, who)
+        sets = draws_by_marginal(posterior, draws, rng)
+        values, kinds = of_draws(est, posterior, draws, sets, truth, rng, region, who)
         found.append(values)
+        if i == 0:
+            curves = 1 if "joint" in kinds else len(values)
+            joint = joint_of(posterior, d, curves)
+            if not joint:
+                subsets = subsets_of(posterior, curves) or [(k,) for k in range(d)]
         ranks[i] = rank(draws, truth, rng)
-        for k, (point, scale, _) in enumerate(points):
-            f[k, i] = share_nearer(draws, truth, point[i], scale, rng)
+        shares.append(
+            [_shares(sets, truth, p[i], s, subsets, rng) for p, s, _ in points]
+        )
+        one[i] = draws[rng.integers(n_draws)]
         variance += draws.var(axis=0, ddof=1) / n
     names = names_of(est, d) if names[0] == "theta_0" else names
-    tarps = [
-        of_shares(f[k], theta, variance, kind, rng)
-        for k, (_, _, kind) in enumerate(points)
-    ]
+    shares = np.array(shares)
+    tarps = []
+    for k, (_, _, kind) in enumerate(points):
+        results = {
+            label: of_shares(f, theta[:, list(m)], variance[list(m)], kind, rng)
+            for label, m, f in zip(
+                _names(names, subsets), subsets, shares[:, k].T, strict=True
+            )
+        }
+        tarps.append(next(iter(results.values())) if joint else results)
     c = pd.DataFrame(np.array(found), columns=list(kinds))
-    return c, kinds, of_ranks(ranks, n_draws, names), [*tarps, None][:2]
+    return c, kinds, of_ranks(ranks, n_draws, names), tarps, joint, one
+
+
+def _names(names, subsets):
+    return [", ".join(names[k] for k in m) for m in subsets]
+
+
+def _shares(sets, truth, point, scale, subsets, rng):
+    """Ball shares of all subsets, each from the draws that serve it."""
+    out = np.empty(len(subsets))
+    for draws, which in sets:
+        which = range(len(subsets)) if which is None else which
+        mine = [subsets[g] for g in which]
+        out[list(which)] = shares_nearer(draws, truth, point, scale, mine, rng)
+    return out
 
 
 def _check(name, p, level, good, bad):
@@ -221,6 +273,79 @@ def _check(name, p, level, good, bad):
         "passed": passed,
         "finding": good if passed else bad,
     }
+
+
+def _undecided(name, p, finding):
+    return {"check": name, "p_value": p, "passed": None, "finding": finding}
+
+
+def _needed(level, tests=1):
+    """Number n of simulations with which tests/(1 + n) is below the level."""
+    n = max(int(tests / level) - 1, 1)
+    while tests / (1 + n) >= level:
+        n += 1
+    return n
+
+
+def _balls_check(name, found, level, bad):
+    """Of one result, or of those of all marginals (Bonferroni)."""
+    if not isinstance(found, dict):
+        return _check(name, found.p_value, level, "uniform", bad)
+    worst = min(found, key=lambda k: found[k].p_value)
+    p = min(1.0, len(found) * found[worst].p_value)
+    return _check(name, p, level, "uniform, each marginal by itself", f"{worst}: {bad}")
+
+
+def _compare(x_obs, x, embed, level, rng):
+    """Could x_obs be one of the simulations x? The result and its row."""
+    name, needed = "observation", _needed(level, 1 if embed is None else 2)
+    most = max(1000, needed) if needed <= _MOST_COMPARED else 1000
+    unlike = misspecification_test(x_obs, x, rng, embed=embed, most=most, tail=True)
+    if unlike.least < level:
+        text = ("like the simulations", "unlike the simulations")
+        return unlike, _check(name, unlike.p_value, level, *text)
+    if unlike.tail is not None and unlike.tail < level:
+        return unlike, _check(
+            name, unlike.tail, level, "", "far beyond the simulations"
+        )
+    if needed > _MOST_COMPARED:
+        finding = f"cannot tell: {unlike.n_simulations} are compared, {needed} needed"
+    else:
+        finding = f"cannot tell (needs at least {needed} pairs)"
+    return unlike, _undecided(name, unlike.p_value, finding)
+
+
+def _predict(posterior, joint, simulator, x_obs, summaries, level, rng):
+    """Is x_obs predicted at its posterior? The result and its row."""
+    name, needed = "predictions", _needed(level)
+    if not joint:
+        return None, _undecided(name, np.nan, _NOT_JOINT)
+    n = min(max(1000, 2 * needed), _MOST_PREDICTED)  # some simulations may fail
+    result = posterior_predictive(posterior, simulator, x_obs, summaries, n, rng)
+    good = len(result.simulated)
+    if good < needed:
+        finding = f"cannot tell: {good} simulations, {needed} needed"
+        return result, _undecided(name, result.p_value, finding)
+    text = ("reproduced", "not reproduced at the posterior")
+    return result, _check(name, result.p_value, level, *text)
+
+
+def _test_locally(pairs, one, draws, x_obs, options, level, rng):
+    """Is the posterior right at x_obs? The result and its row."""
+    name, needed = "local (L-C2ST)", _needed(level)
+    if draws is None:
+        return None, _undecided(name, np.nan, _NOT_JOINT)
+    if len(pairs) < _LOCAL:
+        finding = f"cannot tell (needs at least {_LOCAL} pairs)"
+        return None, _undecided(name, np.nan, finding)
+    options = {"n_null": max(100, needed), **options}
+    test = LC2ST(pairs.theta, pairs.x, one, rng, **options)
+    result = test.test(x_obs, draws)
+    if len(result.null) < needed:
+        finding = f"cannot tell (needs n_null of at least {needed})"
+        return result, _undecided(name, result.p_value, finding)
+    text = ("right at the observation", "wrong at the observation")
+    return result, _check(name, result.p_value, level, *text)
 
 
 def _coverage_check(c, kinds, level):
@@ -237,130 +362,6 @@ def _coverage_check(c, kinds, level):
                 worst, where = p, f"{name} at {nominal}: truth inside {side}"
     p = min(1.0, worst * 2 * c.shape[1])
     return _check("coverage", p, level, "as nominal", where)
-
-
-def _write(path, est, found, dense, observed, heading, level, notes, n):
-    checks, table, ranks, tarps, unlike, predictive = found
-    folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def picture(drawn, name, alt):
-        figure = getattr(drawn, "figure", None) or drawn
-        figure.savefig(folder / f"{name}.png", dpi=130)
-        return embed_png((folder / f"{name}.png").read_bytes(), alt)
-
-    checks.to_csv(folder / "checks.csv", index=False)
-    table.to_csv(folder / "coverage.csv", index=False)
-    failed = checks.loc[~checks.passed, "check"].tolist()
-    verdict = (
-        f'<p class="headline bad">Failed: {html.escape(", ".join(failed))}.</p>'
-        if failed
-        else '<p class="headline good">All checks passed.</p>'
-    )
-    tall = len(table) > 60
-    sections = [
-        ("", verdict + table_html(checks, {"p_value": 4})),
-        (
-            "Coverage",
-            picture(figures.plot_coverage(dense), "coverage", "coverage")
-            + table_html(
-                table
-                if not tall
-                else table.groupby("level", as_index=False)[
-                    ["coverage", "low", "high"]
-                ].agg("mean"),
-                3,
-            )
-            + (
-                "<p>Means over curves; all of them are in coverage.csv.</p>"
-                if tall
-                else ""
-            ),
-        ),
-        ("Ranks", picture(ranks.plot(), "sbc", "ranks of the truths")),
-        ("Random balls", _balls(tarps, picture)),
-    ]
-    if observed is not None:
-        sections.append(("Posterior of the observation", _observed(*observed, picture)))
-    if unlike is not None:
-        rows = pd.DataFrame({"space": list(unlike.p_values),
-                             "p_value": list(unlike.p_values.values())})  # fmt: skip
-        text = f"<p>Among {unlike.n_simulations} simulations:</p>"
-        sections.append(("Is the observation like the simulations?",
-                         text + table_html(rows, 4)))  # fmt: skip
-    if predictive is not None:
-        rows = pd.DataFrame(
-            {
-                "summary": predictive.names,
-                "observed": predictive.observed,
-                "p_value": predictive.p_values,
-            }
-        )
-        sections.append((
-            "Predictions at the posterior",
-            picture(predictive.plot(), "predictive", "predicted summaries")
-            + table_html(rows.head(40), {"observed": 4, "p_value": 4}),
-        ))  # fmt: skip
-    training = _training(est)
-    if training is not None:
-        sections.append(("Training", picture(training, "training", "losses")))
-    words = [
-        f"{n} pairs of parameters and data, {ranks.n_draws} posterior draws each; "
-        f"checks are marked at p < {level}.",
-        "Coverage, ranks and balls about uniform points are passed by the prior as "
-        "well: read the contraction, and the balls about predictions from the data.",
-        *notes,
-    ]
-    sections.append(("Choices and limits", notes_html(words)))
-    sections.append(("", f"<p>gradiverse {html.escape(version())}</p>"))
-    write_text(path, page(heading, sections))
-
-
-def _balls(tarps, picture):
-    parts = []
-    for k, result in enumerate(t for t in tarps if t is not None):
-        parts.append(picture(result.plot(), f"tarp_{result.references}", "TARP curve"))
-        if k == 0:
-            mean = result.contraction.mean()
-            least = result.contraction.min()
-            text = f"Contraction from prior to posterior: {mean:.3f} (mean), "
-            parts.insert(0, f"<p>{text}{least:.3f} (least).</p>")
-    return "".join(parts)
-
-
-def _observed(draws, names, truth, theta, picture):
-    low, middle, high = np.quantile(draws, [0.16, 0.5, 0.84], axis=0)
-    rows = pd.DataFrame(
-        {"parameter": names, "mean": draws.mean(axis=0), "sd": draws.std(axis=0),
-         "16 %": low, "median": middle, "84 %": high,
-         "sd / prior sd": draws.std(axis=0) / theta.std(axis=0)}
-    )  # fmt: skip
-    figure = figures.marginals_plot(draws, names, truth)
-    return picture(figure, "posterior", "posterior marginals") + table_html(
-        rows.head(100), dict.fromkeys(rows.columns[1:], 4)
-    )
-
-
-def _training(est):
-    """Axes with the losses of an estimator that keeps its history; else None."""
-    history = getattr(est, "history", None)
-    tables = history if isinstance(history, (list, tuple)) else [history]
-    tables = [t for t in tables if hasattr(t, "columns") and len(t)]
-    if not tables or "train_loss" not in tables[0]:
-        return None
-    ax = axes(None, 5.5, 3.2)
-    for k, t in enumerate(tables[:10]):
-        epochs = t["epoch"] if "epoch" in t else np.arange(len(t))
-        ax.plot(epochs, t["train_loss"], color=BLUE, lw=1.2,
-                label="training" if k == 0 else None)  # fmt: skip
-        if "validation_loss" in t and np.isfinite(t["validation_loss"]).any():
-            ax.plot(epochs, t["validation_loss"], color=ORANGE, lw=1.2,
-                    label="validation" if k == 0 else None)  # fmt: skip
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("loss")
-    title(ax, "Training")
-    ax.legend(frameon=False, fontsize=8)
-    return tidy(ax)
 
 
 __all__ = ["Report", "report"]

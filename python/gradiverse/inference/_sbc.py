@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
+from ._coverage import inside
 from ._pairs import Pairs, draw, names_of, posterior_of, whole
 from ._streams import stream
 
@@ -102,7 +103,8 @@ def sbc(est, theta, x, n_draws=99, rng=0, *, bins=None):
     Raises
     ------
     ValueError
-        Shapes do not fit, data are not finite, or fewer than 10 truths.
+        Shapes do not fit, data are not finite, truths lie outside the prior, or there
+        are fewer than 10.
 
     Examples
     --------
@@ -125,6 +127,7 @@ def sbc(est, theta, x, n_draws=99, rng=0, *, bins=None):
     n, d = pairs.theta.shape
     if n < 10:
         raise ValueError(f"{who}: {n} truths; a test needs at least 10")
+    inside(est, pairs.theta, who)
     ranks = np.empty((n, d), np.int64)
     names = None
     for i, (truth, data) in enumerate(pairs):

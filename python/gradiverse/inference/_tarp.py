@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from ._pairs import whole
+from ._parts import flat
 from ._rows import flat_rows, rows
 from ._streams import stream
 
@@ -87,7 +88,7 @@ def tarp(
         of theta from x, so that a posterior that ignores x fails; the half of the pairs
         that a prediction serves is not the half that it is fitted on. An array or
         ``references(x, rng)`` must not depend on the truths other than through x.
-    x : (n, ...) array, optional
+    x : (n, ...) array or dict of arrays, optional
         For references that depend on data.
     levels : (m,) array, optional
         Default: 101 from 0 to 1.
@@ -131,22 +132,30 @@ def tarp(
         raise ValueError(f"{who}: band={band!r}; a number between 0 and 1 is needed")
     rng = stream(rng, "tarp")
     points, scale, kind = references_of(references, theta, x, rng, who)
-    f, variance = np.empty(n), np.zeros(d)
+    f, variance, every = np.empty(n), np.zeros(d), [tuple(range(d))]
     for i in range(n):
         draws = samples[i].astype(np.float64)
         if not np.isfinite(draws).all():
             raise ValueError(f"{who}: samples[{i}] are not finite")
-        f[i] = share_nearer(draws, theta[i], points[i], scale, rng)
+        f[i] = shares_nearer(draws, theta[i], points[i], scale, every, rng)[0]
         variance += draws.var(axis=0, ddof=1) / n if len(draws) > 1 else np.nan
     return of_shares(f, theta, variance, kind, rng, levels, bootstrap, band)
 
 
-def share_nearer(draws, truth, point, scale, rng):
-    """Share of draws (L, d) nearer to the point than the truth, uniform in its step."""
-    ours = (((draws - point) / scale) ** 2).sum(axis=1)
-    limit = (((truth - point) / scale) ** 2).sum()
-    near, equal = (ours < limit).sum(), (ours == limit).sum()
-    return (near + rng.random() * (1 + equal)) / (len(draws) + 1)
+def shares_nearer(draws, truth, point, scale, subsets, rng):
+    """Share of draws (L, d) nearer to the point than the truth, uniform in its step.
+
+    In the columns of each subset of parameters by themselves: (subsets,).
+    """
+    ours, limit = ((draws - point) / scale) ** 2, ((truth - point) / scale) ** 2
+    if max(map(len, subsets)) > 1:
+        ours = np.stack([ours[:, list(m)].sum(axis=1) for m in subsets], axis=1)
+        limit = np.array([limit[list(m)].sum() for m in subsets])
+    else:
+        columns = [m[0] for m in subsets]
+        ours, limit = ours[:, columns], limit[columns]
+    near, equal = (ours < limit).sum(axis=0), (ours == limit).sum(axis=0)
+    return (near + rng.random(len(subsets)) * (1 + equal)) / (len(draws) + 1)
 
 
 def of_shares(f, theta, variance, kind, rng, levels=None, bootstrap=200, band=0.95):
@@ -199,7 +208,7 @@ def _points(references, theta, x, scale, rng, who):
 
 def _predicted(theta, x, scale, rng, who):
     """Points about a linear prediction of theta from x, fitted on the other half."""
-    x = flat_rows(x, who, "x")
+    x = flat_rows(flat(x) if hasattr(x, "items") else x, who, "x")
     if len(x) != len(theta):
         raise ValueError(f"{who}: {len(x)} rows of x for {len(theta)} of theta")
     sd = x.std(axis=0)
