@@ -86,7 +86,7 @@ def test_unfamiliar_data_are_said_on_stderr(monkeypatch, capsys):
 def test_familiarity_is_in_words():
     well = report.check_text({"scores": 0.4, "moments": 0.03})
     assert "p = 0.4 in scores, 0.03 in moments; nothing is unfamiliar" in well
-    assert "unlike" in report.check_text({"scores": 0.4, "moments": 0.002})
+    assert "unlike" in report.check_text({"scores": 0.4, learn.NEAR: 0.002})
 
 
 def fake_table(**columns):
@@ -143,7 +143,7 @@ def test_run(tmp_path, monkeypatch):
     page = (tmp_path / "report.html").read_text()
     assert page.count("<img") == 4 and "Coverage" in page
     assert report.headline(out).startswith("150 objects")
-    assert set(out["learned"].check) == {"scores", "moments"}
+    assert set(out["learned"].check) == {"scores", "moments", learn.NEAR}
     assert report.check_text(out["learned"].check) in page
     assert out["doubts"][0].startswith("the box has not settled after max_rounds = 1")
     assert out["doubts"][0] in page and out["doubts"][0] in lines

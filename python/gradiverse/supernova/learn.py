@@ -27,6 +27,8 @@ from .report import UNFAMILIAR
 from .rounds import recentred, simulate_round, train_round
 
 BLOCK = 500  # surveys of the last round in one file
+NEAR = "moments near the posterior"
+PREDICTIVE = 600  # surveys drawn there
 STOP = 0.3  # two rounds in a row that keep more of the volume than this are enough
 ROUND_BATCH, ROUND_STEPS = 128, 800  # of the networks that only cut the box
 MEMBERS = 4  # networks of the last round: means of single ones scatter by .05 sd
@@ -53,7 +55,8 @@ class Learned:
     check : dict
         p values of the hypothesis that the data are one of the surveys simulated in the
         last round, in the numbers that networks see (scores) and in all pooled numbers
-        (moments).
+        (moments), and that they are one of those drawn near the posterior. The first
+        two say whether networks extrapolate, the last whether the model fits.
     """
 
     names: tuple
@@ -323,8 +326,11 @@ class Learner:
         phi = region.turned(theta[ok])[:, :2]
         keep = turned.contains(phi)
         two = NRE(turned, **options).fit(phi[keep], x[keep])
-        check = _familiarity({"scores": (at, x), "moments": (
-            observed, found["features"][ok])})  # fmt: skip
+        moments = observed[: -len(summary.centre)]
+        check = _familiarity({
+            "scores": (at, x), "moments": (observed, found["features"][ok]),
+            NEAR: (moments, predictive(summary, self.prior, self.rng + 9)),
+        })  # fmt: skip
         posterior = _posterior(one, at)
         samples = np.column_stack(
             [posterior.sample_marginal(i, draws, i)[:, 0] for i in range(marginals.d)]
@@ -353,6 +359,16 @@ class Learner:
         w = np.exp(h - h.max())
         rows = rng.choice(len(theta), draws, p=w / w.sum())
         return theta[rows, :2]
+
+
+def predictive(summary, prior, seed, n=PREDICTIVE):
+    """Moments (n, f) of surveys drawn at the Gaussian posterior about the summary's
+    point: what data look like if the model is right. Scores are 0 there by choice of
+    the point; moments are free to differ."""
+    rng = np.random.default_rng([seed, 10])
+    theta = rng.multivariate_normal(summary.centre, summary.covariance, 4 * n)
+    found = summary.run(theta[prior.contains(theta)][:n], seed)
+    return found["features"][found["valid"], : -len(summary.centre)]
 
 
 def _familiarity(views):

@@ -42,7 +42,7 @@ def check_text(check):
         if bad
         else "nothing is unfamiliar"
     )
-    return f"The data among the surveys of the last round: p = {found}; {end}."
+    return f"The data among simulated surveys: p = {found}; {end}."
 
 
 def doubts(table, ranks=None):
