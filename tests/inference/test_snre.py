@@ -514,7 +514,7 @@ def test_around_finds_what_is_too_narrow_or_too_wide(wide, fails):
     """Ranks of truths are uniform for the exact ratio, and not for a wrong width."""
     est = ExactNormal(wide)
     near = Around(est, est.posterior(X[:1]), 4000, 0)
-    theta = near.sample(300, 1)
+    theta = near.sample(1000, 1)
     x = theta + S * np.random.default_rng(2).normal(size=theta.shape)
     p = gv.inference.sbc(near, theta, x, n_draws=99, rng=3).p_value
     assert (np.min(p) < 1e-3) == fails
