@@ -142,6 +142,11 @@ def test_errors():
             lambda p, b, state: (p.sum(), state), np.zeros(2), np.zeros((4, 2)),
             optimizer=gv.optim.lbfgs(), batch_size=2, epochs=1, state={"n": 0.0},
         )  # fmt: skip
+    with pytest.raises(ValueError, match="leave out drop_last"):
+        gv.train.fit(
+            _loss, np.zeros(2), np.zeros((4, 2)), optimizer=gv.optim.lbfgs(),
+            batch_size=3, drop_last=True,
+        )  # fmt: skip
     with pytest.raises(TypeError, match="use it with"):
         gv.optim.lbfgs().init(np.zeros(2))
     with pytest.raises(gv.train.TrainingError, match="lbfgs starts"):

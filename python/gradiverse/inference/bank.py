@@ -55,7 +55,7 @@ class Bank:
     told, and `rows` must choose.
 
     Training reads x in place where it is bool, int32, int64, float32 or float64; arrays
-    of other types are copied into memory whole.
+    of other types are copied into memory up to 512 MiB, and refused beyond that.
 
     A killed writer loses only the batches it was at; the file stays a complete HDF5
     file at any moment. Writers need a file system with POSIX locks, and leave an empty

@@ -129,7 +129,8 @@ class BatchNorm(_Norm):
         if n < 2:
             raise ValueError(
                 f"{self._who()}: training needs more than one value per channel, x has"
-                f" shape {shape_of(x)}; use larger batches (drop the last partial one)"
+                f" shape {shape_of(x)}; use larger batches, and drop_last=True of"
+                " gv.train.fit where rows are left over"
             )
         y, mean, var = emit(
             "batch_norm",

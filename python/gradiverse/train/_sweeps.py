@@ -28,6 +28,10 @@ class Sweeps(Training):
                 f"{WHO}: gv.optim.lbfgs cannot carry running statistics; use batches"
                 " and gv.optim.adam, or layers without them"
             )
+        if options["drop_last"]:
+            raise ValueError(
+                f"{WHO}: gv.optim.lbfgs goes through all rows; leave out drop_last"
+            )
         if options["order"] not in (None, "sequential"):
             raise ValueError(
                 f"{WHO}: gv.optim.lbfgs goes through all rows in their order; leave out"
