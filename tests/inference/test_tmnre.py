@@ -261,12 +261,13 @@ def test_automatic_choice_is_left_to_who_chooses(monkeypatch):
     """As if next to nothing counted: nothing but these options is in the way."""
     monkeypatch.setattr(SNRE, "first_share", lambda self: 1e-3)
     assert decided(thin()) and decided(thin(marginals=[(1,)]))
+    assert decided(thin(share=0.6))
     assert decided(thin(sequential=True)) and not decided(thin(sequential=False))
     for more in (
         {"head": head},
         {"marginals": [(0,), (0, 1)]},
         {"marginals": None},
-        {"share": 0.6},
+        {"share": 0.8},
         {"budget": 180, "share": 0.5},
         {"recalibrate": True, "budget": 2000, "validation": 0.4},
     ):

@@ -18,6 +18,7 @@ __all__ = ["TMNRE"]
 _FORMAT = 3
 _FEW = 8  # parameters: more make the ratio of all at once harder than marginals
 _ROUNDS = 5  # sequential ones, the draws of the prior included
+_LEFT = 0.25  # share of the budget that must be left for sequential rounds
 _WASTE = 0.1  # share of draws in the box that count, below which they are too few
 _TRAINING = {"members": 2, "epochs": 50}
 _SHARED = ("embedding", "failures", "augment")  # options of every network
@@ -63,7 +64,7 @@ class TMNRE:
     sequential : None, bool or dict
         Whether the rest of the budget is drawn from the posterior of all parameters, as
         it is estimated so far, rather than from the prior in the last box: for thin or
-        curved posteriors, which no box encloses. None: where half of the budget is left
+        curved posteriors, which no box encloses. None: where a quarter of it is left
         and fewer than a tenth of the draws in the last box count under the posterior;
         there must be two to eight independent parameters, and one-dimensional marginals
         without `head` and `recalibrate` must be wanted. A dict holds options of `SNRE`.
@@ -367,13 +368,13 @@ class TMNRE:
         return False
 
     def _enough(self):
-        """Whether half of the budget, and enough for sequential rounds, is left."""
+        """Whether enough of the budget for sequential rounds is left."""
         done = self.rounds[-1].n_total
         inside = len(self._pool.inside(self.bounds, done))
         lacks = max(round(self.share * self.budget) - inside, 0)
         left = self.budget - done
         each = (left - lacks) // (_ROUNDS - 1)
-        return left >= self.budget / 2 and each >= fewest(self.prior.d)
+        return left >= _LEFT * self.budget and each >= fewest(self.prior.d)
 
     def _sequence(self):
         """The sequential rounds, in the last box."""
