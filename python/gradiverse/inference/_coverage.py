@@ -272,6 +272,7 @@ def _ordering(posterior, ratio, log_prob, prior, region, who):
         return h + _log_prior(prior, subsets_of(posterior, h.shape[1]), theta, h, who)
 
     known = ratio is not None and prior is not None
+    known = known and not getattr(posterior, "mixture", False)
     joint = getattr(posterior, "joint", None)
     if known and joint is not None and (joint or _independent(prior)):
         return both  # the order needs no evidence
