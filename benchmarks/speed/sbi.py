@@ -8,9 +8,11 @@ and NRE-B with the residual network of sbi (10 parameters, 10 numbers of data). 
 swyft 0.4.5 and sbi 0.27 take part where they can be imported.
 """
 
+import contextlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 
@@ -97,7 +99,7 @@ def swyft_steps(theta, x):
 
 
 def sbi_train(theta, x, atoms, batch):
-    """`NRE_B.train` of sbi; None where it is missing."""
+    """`NRE_B.train` of sbi, one epoch more than asked; None where it is missing."""
     try:
         import torch
         from sbi.inference import NRE_B
@@ -111,7 +113,7 @@ def sbi_train(theta, x, atoms, batch):
     def train(epochs):
         inference = NRE_B(prior, classifier="resnet", show_progress_bars=False)
         inference.append_simulations(theta, x).train(
-            num_atoms=atoms, training_batch_size=batch, max_num_epochs=epochs - 1,
+            num_atoms=atoms, training_batch_size=batch, max_num_epochs=epochs,
             stop_after_epochs=1000, validation_fraction=1e-3,
         )  # fmt: skip
 
@@ -202,6 +204,7 @@ if __name__ == "__main__":
     if "swyft" in asked:
         swyft_head(*data)
     if "sbi" in asked:
-        sbi_nets(*data)
+        with tempfile.TemporaryDirectory() as logs, contextlib.chdir(logs):
+            sbi_nets(*data)  # sbi keeps logs where it runs
     if "memory" in asked:
         memory()
