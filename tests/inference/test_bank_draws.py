@@ -77,7 +77,7 @@ def test_marginals_refuse_rows_of_narrower_boxes(tmp_path, how):
     with pytest.raises(ValueError, match="200 rows"):
         NRE(PRIOR, marginals="1d", **TINY).fit(inside)
     other = Prior(a=st.norm(0, 5), b=(-1.0, 1.0))
-    with pytest.raises(ValueError, match="another prior|is not the bank's"):
+    with pytest.raises(ValueError, match=r"another prior|is not the bank's"):
         NRE(other, marginals="1d", **TINY).fit(inside)
 
 

@@ -479,9 +479,9 @@ class NRE:
         Parameters
         ----------
         theta : (..., d) array
-        x : (..., *shape) array or dict of arrays
-            Leading axes are broadcast against those of theta; one x for many θ is the
-            cheapest.
+        x : array or dict of arrays
+            The axes of one simulation after leading ones, which are broadcast against
+            those of theta; one x for many θ is the cheapest.
 
         Returns
         -------

@@ -71,8 +71,8 @@ def synthetic(
     years, weeks : iterables of int
     onset : int
         First week of the excess wave in the last year.
-    wave : (units,) array, optional
-        Size of each region's wave relative to its expected deaths of the window;
+    wave : array, optional
+        Size of the wave of each region relative to its expected deaths of the window;
         drawn between -0.03 and 0.8 by default; zeros give an ordinary last year.
     level : (low, high)
         Range of expected deaths a week, log-uniform.

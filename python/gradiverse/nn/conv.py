@@ -110,7 +110,7 @@ def convolution(x, weight, bias=None, stride=1, dilation=1, padding="same", grou
 
     Parameters
     ----------
-    x : (..., c_in, *size) array of float32 or float64
+    x : (..., c_in, sizes) array of float32 or float64
         One, two or three axes of points, as many as the weight has.
     weight : (c_out, c_in / groups, kernel, ...) array of the same dtype
     bias : (c_out,) array, optional
@@ -128,7 +128,7 @@ def convolution(x, weight, bias=None, stride=1, dilation=1, padding="same", grou
 
     Returns
     -------
-    (..., c_out, *results) array
+    (..., c_out, sizes of the result) array
 
     Raises
     ------
@@ -168,7 +168,7 @@ def transposed_convolution(x, weight, bias=None, stride=1, dilation=1, padding="
 
     Parameters
     ----------
-    x : (..., c_in, *size) array of float32 or float64
+    x : (..., c_in, sizes) array of float32 or float64
     weight : (c_in, c_out / groups, kernel, ...) array of the same dtype
     bias : (c_out,) array, optional
     stride, dilation : int or one for each axis
@@ -183,7 +183,7 @@ def transposed_convolution(x, weight, bias=None, stride=1, dilation=1, padding="
 
     Returns
     -------
-    (..., c_out, *points) array
+    (..., c_out, sizes of the result) array
 
     Raises
     ------
