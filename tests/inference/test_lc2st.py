@@ -52,6 +52,31 @@ def test_size():
     assert rejected <= stats.binom.isf(1e-4, 40, 0.1)
 
 
+def test_power_over_repeats():
+    # trap 24: shifted by half an sd, or half as wide, at 5 %
+    for wrong in ({"shift": 0.5}, {"width": 0.5}):
+        rejected = 0
+        for seed in range(20):
+            theta, x = pairs(500, seed=seed)
+            draws = _draws(x, [seed, 1], **wrong)
+            local = LC2ST(theta, x, draws, seed, n_null=19)
+            at = np.full((200, 1), x[0, 0])
+            p = local.test(x[0], _draws(at, [seed, 2], **wrong)).p_value
+            rejected += p <= 0.05
+        # a power of .8 gives fewer with a probability of 1e-3, the level 10 with 1e-8
+        assert rejected >= 10, wrong
+
+
+def test_dicts_are_taken_in_columns():
+    theta, x = pairs(60, d=2, seed=3)
+    draws = _draws(x, 4)
+    plain = LC2ST(theta, x, draws, 5, n_null=2, epochs=2)
+    parts = {"a": x[:, :1], "b": x[:, 1]}
+    both = LC2ST(theta, parts, draws, 5, n_null=2, epochs=2)
+    one = {"a": x[0, :1], "b": x[0, 1]}
+    assert both.test(one, draws).statistic == plain.test(x[0], draws).statistic
+
+
 def test_flow_variant_and_its_null():
     theta, x = pairs(1500, seed=9)
     exact = (theta - x / 2) / SD  # images in the base space
