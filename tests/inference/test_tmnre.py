@@ -80,15 +80,19 @@ def test_rounds_shrink_around_the_posterior():
     assert (t.posterior.prior.bounds == t.bounds).all()
 
 
-def test_defaults_give_the_exact_posterior():
+@pytest.mark.parametrize("sequential", [None, False])
+def test_defaults_give_the_exact_posterior(sequential):
     """N(x, .02²), from the default networks and a fifth of the default budget.
 
-    Seen with eight seeds: means off by .06 sd at most; sds 1.005 to 1.072 of the exact
-    ones, on average 1.047 ± .019. 20 000 draws add .007 and .005. Bounds: .15 sd, and
-    1.1, which is three times the spread above the average.
+    In the box 7.5 % of the draws count, so that by itself a run goes on sequentially:
+    with four seeds means were off by .05 sd at most, sds .963 to 1.006 of the exact
+    ones, on average .991 ± .016, and correlations below .031. Networks of marginals,
+    with eight seeds: .06 sd; 1.005 to 1.072, on average 1.047 ± .019. 20 000 draws add
+    .007 and .005. Bounds: .15 sd, and .1, which is three times the spread above the
+    larger average.
     """
-    t = TMNRE(Counted(), prior(), X, budget=12_000).run()
-    assert t.n_simulations == 12_000 and t.joint is None
+    t = TMNRE(Counted(), prior(), X, budget=12_000, sequential=sequential).run()
+    assert t.n_simulations == 12_000 and (t.joint is None) == (sequential is False)
     draws = t.posterior.sample(20_000, 0)
     z = (draws - X) / SIGMA
     assert z.mean(0) == pytest.approx([0, 0], abs=0.15)
@@ -97,7 +101,8 @@ def test_defaults_give_the_exact_posterior():
     at = X + SIGMA * np.array([[0.0, 0.0], [1.0, -1.0]])
     exact = scipy.stats.norm(X, SIGMA).logpdf(at)
     assert t.posterior.log_prob(at) == pytest.approx(exact, abs=0.2)
-    assert abs(np.corrcoef(z.T)[0, 1]) < 4 / np.sqrt(20_000)
+    most = 0.1 if t.joint else 4 / np.sqrt(20_000)  # independent, or as learned
+    assert abs(np.corrcoef(z.T)[0, 1]) < most
 
 
 def test_last_network_has_the_wanted_marginals():
