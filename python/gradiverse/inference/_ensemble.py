@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import logsumexp
 
-from ._marginal import Drawn, count
-from ._rows import generator
+from ._marginal import Drawn
+from ._rows import count, generator
 
 
 class Ensemble:

@@ -1,11 +1,9 @@
 """Posteriors of some parameters, and what is made of draws of any posterior."""
 
-import operator
-
 import numpy as np
 
 from ._coordinates import subsets
-from ._rows import generator
+from ._rows import count, generator
 
 __all__ = ["Drawn", "Marginal", "count", "rows_of"]
 
@@ -116,17 +114,6 @@ class Marginal(Drawn):
         theta[:, list(self.indices)] = values
         found = f(theta)
         return found if post.joint else found[:, self._g]
-
-
-def count(n):
-    """A number of draws."""
-    try:
-        whole = operator.index(n)
-    except TypeError:
-        raise TypeError(f"sample: n={n!r}; give an int") from None
-    if whole < 0:
-        raise ValueError(f"sample: n={n}; give 0 or more")
-    return whole
 
 
 def rows_of(values, names, what):

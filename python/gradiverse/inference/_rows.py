@@ -1,5 +1,7 @@
 """Checks of samples and generators shared by the diagnostics."""
 
+import operator
+
 import numpy as np
 
 
@@ -53,3 +55,14 @@ def flat_rows(a, who, name, **keywords):
     if array.ndim > 2:
         array = array.reshape(len(array), -1)
     return rows(array, who, name, **keywords)
+
+
+def count(n):
+    """A number of draws."""
+    try:
+        whole = operator.index(n)
+    except TypeError:
+        raise TypeError(f"sample: n={n!r}; give an integer") from None
+    if whole < 0:
+        raise ValueError(f"sample: negative n={n}; give 0 or more")
+    return whole

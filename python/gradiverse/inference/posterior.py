@@ -5,9 +5,9 @@ from scipy.special import logsumexp, ndtri
 
 from . import _distributions as family
 from ._coordinates import column_log_prob, subsets
-from ._marginal import Drawn, Marginal, count, rows_of
+from ._marginal import Drawn, Marginal, rows_of
 from ._recalibrate import Levels, log_weight
-from ._rows import generator
+from ._rows import count, generator
 from ._sampling import anneal
 
 __all__ = ["Posterior"]

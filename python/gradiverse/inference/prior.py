@@ -11,6 +11,7 @@ import numpy as np
 from . import _distributions as family
 from ._parallel import seeded
 from ._parse import columns, describe, restore, same
+from ._rows import count
 
 _BLOCK = 1 << 14  # numbers worked on at once, so that they stay in cache
 _TINY = 2.0**-54
@@ -141,7 +142,7 @@ class Prior:
     def sample(self, n, rng):
         """n draws (n, d), float64; rng is a seed, SeedSequence or Generator."""
         rng = np.random.default_rng(seeded(rng, "Prior.sample"))
-        out = np.empty((_count(n), self.d))
+        out = np.empty((count(n), self.d))
         rows = max(1, _BLOCK // self.d)
         for i in range(0, len(out), rows):
             block = out[i : i + rows]
@@ -333,16 +334,3 @@ def within(box, other):
 def _pair(edges):
     """Edges of a box in a message."""
     return tuple(edges.tolist())
-
-
-def _count(n):
-    """n as an int that is not negative."""
-    import operator
-
-    try:
-        n = operator.index(n)
-    except TypeError:
-        raise TypeError(f"n must be an integer, got {n!r}") from None
-    if n < 0:
-        raise ValueError(f"n must not be negative, got {n}")
-    return n
